@@ -1,0 +1,199 @@
+#!/bin/sh
+# usage: tests/mount/run.sh [FOLDER]
+#
+# Runs every executable *.test.sh of FOLDER (this one) whose name matches TEST, each in a work directory and with a time
+# limit of its own; removes the mounts and ends the processes that it left behind; ends with `N passed, N failed`.
+#
+# A test exits with 0 (passed), 77 (skipped) or anything else (failed). Lines in its first comment change that:
+#   # limit: 300             seconds it may take (120)
+#   # skip-allowed: REASON   with CI=true, where a skipped test counts as failed, this one may be skipped
+# Whatever a sanitizer writes about a program that the test started fails the test.
+#
+# Environment: CHROMAFS (the program), CHROMAFS_FIXTURES (unpacked fixtures; read-only), CHROMAFS_WRAPPER (what to start
+# the daemon with), TEST (a glob), JOBS (tests at a time), KEEP=1 (keep the work directories), REPEAT (how a user runs
+# this), RESULT (a file for the last line), LOGS (a folder for the tests' output).
+set -eu
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+folder=$(CDPATH='' cd -- "${1:-$here}" 2>/dev/null && pwd) || folder=
+cd "$here/../.."
+. scripts/count.sh
+
+# --- one test -------------------------------------------------------------
+
+# header NAME TEST: the value of `# NAME: value` in its first comment
+header() {
+    sed -n "/^#/!q; s/^# $1: *//p" "$2" | head -n 1
+}
+
+# processes_of DIR: the pids of those that were started by the test with this work directory, known by their environment
+processes_of() {
+    for file in /proc/[0-9]*/environ; do
+        if tr '\0' '\n' 2>/dev/null <"$file" | grep -qxF "CHROMAFS_TEST_DIR=$1"; then
+            pid=${file#/proc/}
+            echo "${pid%/environ}"
+        fi
+    done 2>/dev/null
+}
+
+mounts_below() {
+    # mountinfo writes a blank as \040
+    awk -v dir="$1/" '{ gsub(/\\040/, " ", $5); if (index($5, dir) == 1) print $5 }' /proc/self/mountinfo | sort -r
+}
+
+# end_processes DIR: first kindly
+end_processes() {
+    for signal in TERM KILL; do
+        for _ in 1 2 3 4 5 6 7 8 9 10; do
+            pids=$(processes_of "$1")
+            [ -n "$pids" ] || return 0
+            # shellcheck disable=SC2086  # a list of numbers
+            kill -"$signal" $pids 2>/dev/null || :
+            sleep 0.2
+        done
+    done
+}
+
+# tidy DIR: true if the test left nothing behind. A mount whose daemon hangs is detached, so that nothing waits for it.
+tidy() {
+    clean=0
+    mounts=$(mounts_below "$1")
+    pids=$(processes_of "$1")
+    if [ -n "$mounts$pids" ]; then
+        clean=1
+        echo "left behind: mounts: $(echo "$mounts" | tr '\n' ' ') processes: $(describe "$pids")"
+    fi
+    mounts_below "$1" | while read -r mount; do
+        fusermount3 -uz "$mount" 2>/dev/null || umount -l "$mount" || :
+    done
+    end_processes "$1"
+    return "$clean"
+}
+
+describe() {
+    for pid in $1; do
+        printf '%s (%s) ' "$pid" "$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" || :)"
+    done
+}
+
+sanitizer_reports() {
+    find "$1/sanitizer" -type f -size +0 -exec cat {} +
+}
+
+# The folder for reports is open to all: a daemon may run as another user.
+prepare() {
+    mkdir "$1" "$1/sanitizer" "$1/work"
+    chmod 755 "$1" "$1/work"
+    chmod 1777 "$1/sanitizer"
+}
+
+run_in() {
+    log_path="log_path=$1/sanitizer/report"
+    limit=$(header limit "$2")
+    env CHROMAFS_TEST_DIR="$1/work" CHROMAFS_LIB="$here/lib.sh" \
+        ASAN_OPTIONS="$log_path:${ASAN_OPTIONS-}" LSAN_OPTIONS="$log_path:${LSAN_OPTIONS-}" \
+        UBSAN_OPTIONS="$log_path:print_stacktrace=1:${UBSAN_OPTIONS-}" TSAN_OPTIONS="$log_path:${TSAN_OPTIONS-}" \
+        timeout -k 10 "${limit:-120}" "$2" >"$1/log" 2>&1 </dev/null
+}
+
+# verdict DIR TEST STATUS: sets $verdict and $why
+verdict() {
+    reports=$(sanitizer_reports "$1")
+    [ -z "$reports" ] || echo "$reports" >>"$1/log"
+    case $3 in
+    0) verdict=ok why='' ;;
+    77) verdict=skip why=$(tail -n 1 "$1/log") ;;
+    124 | 137) verdict=FAIL why='the time limit ended it' ;;
+    *) verdict=FAIL why="exit status $3" ;;
+    esac
+    if [ "$verdict" = skip ] && [ "${CI-}" = true ] && [ -z "$(header skip-allowed "$2")" ]; then
+        verdict=FAIL why="skipped, which is not allowed with CI=true: $why"
+    fi
+    [ -z "$reports" ] || verdict=FAIL why="$why a sanitizer reported something"
+}
+
+run_one() {
+    name=$(basename "$1" .test.sh)
+    dir=$CHROMAFS_WORK/$name
+    start=$(date +%s)
+    prepare "$dir"
+    status=0
+    run_in "$dir" "$1" || status=$?
+    left=0
+    tidy "$dir/work" >>"$dir/log" 2>&1 || left=1
+    verdict "$dir" "$1" "$status"
+    if [ "$left" -eq 1 ] && [ "$verdict" = ok ]; then
+        verdict=FAIL why='it left mounts or processes behind'
+    fi
+    tell "$(($(date +%s) - start))" >"$dir/told"
+    cat "$dir/told"
+    echo "$verdict" >"$dir/verdict"
+    cp "$dir/log" "$CHROMAFS_LOGS/$name.log"
+    [ "$verdict" = FAIL ] || [ "${KEEP-}" = 1 ] || rm -rf "$dir/work"
+}
+
+# tell SECONDS
+tell() {
+    [ "$verdict" != FAIL ] || sed "s/^/    $name: /" "$dir/log"
+    printf '  %-7s %s (%s s)%s\n' "$verdict" "$name" "$1" "${why:+: $why}"
+    [ "$verdict" != FAIL ] || printf '          log: %s; to repeat: TEST=%s KEEP=1 %s\n' \
+        "$CHROMAFS_LOGS/$name.log" "$name" "${REPEAT:-tests/mount/run.sh}"
+}
+
+# --- all of them ----------------------------------------------------------
+
+selected() {
+    for test in "$1"/*.test.sh; do
+        # shellcheck disable=SC2254  # TEST is a glob
+        case ${test##*/} in
+        ${TEST:-*}.test.sh | ${TEST:-*}) [ ! -x "$test" ] || printf '%s\0' "$test" ;;
+        esac
+    done
+}
+
+count_verdicts() {
+    skipped=0
+    for file in "$CHROMAFS_WORK"/*/verdict; do
+        [ -f "$file" ] || continue
+        case $(cat "$file") in
+        ok) passed=$((passed + 1)) ;;
+        skip) skipped=$((skipped + 1)) ;;
+        *) failed=$((failed + 1)) ;;
+        esac
+    done
+    [ "$skipped" -eq 0 ] || echo "$skipped skipped"
+}
+
+end_run() {
+    if [ "${KEEP-}" = 1 ]; then
+        echo "kept: $CHROMAFS_WORK"
+    else
+        rm -rf "$CHROMAFS_WORK"
+    fi
+}
+
+run_all() {
+    CHROMAFS=$(absolute "${CHROMAFS:-build/chromafs}")
+    CHROMAFS_FIXTURES=$(absolute "${CHROMAFS_FIXTURES:-build/fixtures}")
+    CHROMAFS_LOGS=$(absolute "${LOGS:-build/results/mount-logs}")
+    CHROMAFS_WORK=$(mktemp -d "${TMPDIR:-/tmp}/chromafs-test.XXXXXX")
+    export CHROMAFS CHROMAFS_FIXTURES CHROMAFS_LOGS CHROMAFS_WORK
+    chmod 755 "$CHROMAFS_WORK"
+    rm -rf "$CHROMAFS_LOGS"
+    mkdir -p "$CHROMAFS_LOGS"
+    selected "$1" >"$CHROMAFS_WORK/list"
+    started=$(tr -cd '\0' <"$CHROMAFS_WORK/list" | wc -c)
+    xargs -0 -r -n 1 -P "${JOBS:-1}" "$here/run.sh" --one <"$CHROMAFS_WORK/list" || :
+    count_verdicts
+    # A test without a verdict was lost: that is no success.
+    failed=$((failed + started - passed - failed - skipped))
+    end_run
+    finish
+}
+
+if [ "${1-}" = --one ]; then
+    run_one "$2"
+else
+    start_result
+    trap 'exit 1' INT TERM HUP
+    run_all "${folder:?is no folder}"
+fi
