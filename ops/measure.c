@@ -1,0 +1,365 @@
+/*
+ * The jobs that an observer's background thread runs: each reads with the thread's own connection (or none), and its result is remembered under a name and a
+ * state. A state is made from all that the job reads, so that equal states mean equal results.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "ops/index_ids.h"
+#include "ops/observer_internal.h"
+
+struct measure { /* the argument of a job */
+        struct observer *observer;
+        struct view *view;
+        const struct collection *collection; /* of the view */
+        char segment_id[37];
+        struct labels_result *labels; /* of the collection's index; NULL: unknown, or there is none */
+};
+
+static void measure_free(void *argument)
+{
+        struct measure *m = argument;
+        if (m == NULL)
+                return;
+        (void) view_put(m->view);
+        if (m->labels != NULL)
+                (void) result_put(&m->labels->shared);
+        free(m);
+}
+DEFINE_CLEANUP(struct measure *, measure_free)
+
+static struct measure *measure_new(struct observer *o, struct view *view, const struct collection *collection)
+{
+        struct measure *m = calloc(1, sizeof(*m));
+        if (m == NULL)
+                return NULL;
+        m->observer = o;
+        m->view = view != NULL ? view_get(view) : NULL;
+        m->collection = collection;
+        return m;
+}
+
+static int measuring_db(struct observer *o, db_cancel_fn *stop, void *context, struct db **ret, struct error *e)
+{
+        if (o->measuring_db != NULL && db_replaced(o->measuring_db))
+                o->measuring_db = db_close(o->measuring_db);
+        int r = o->measuring_db == NULL ? db_open(o->dirfd, &o->measuring_db, e) : 0;
+        if (r < 0)
+                return r;
+        db_set_cancel(o->measuring_db, stop, context);
+        *ret = o->measuring_db;
+        return 0;
+}
+
+static int ask(struct observer *o, const struct background_job *job, const struct patience *patience, struct result **ret,
+               bool *ret_current, struct error *e)
+{
+        if (job->argument == NULL)
+                return error_set(e, ENOMEM, "no memory");
+        return background_ask(o->background, job, patience->milliseconds, patience->cancelled, patience->context, ret, ret_current,
+                              e);
+}
+
+/* The write-ahead log. */
+
+static void tally_destroy(struct result *shared)
+{
+        struct tally_result *t = (struct tally_result *) shared;
+        tally_clear(&t->tally);
+        free(t->positions);
+        (void) view_put(t->view);
+        free(t);
+}
+
+static struct tally_positions position_of(struct observer *o, const struct collection *c)
+{
+        struct tally_positions p = { 0 };
+        p.has_vector = observer_vector_position(o, c, &p.vector);
+        p.has_metadata = c->metadata != NULL && c->metadata->has_position;
+        p.metadata = p.has_metadata ? c->metadata->position : 0;
+        return p;
+}
+
+static struct tally_positions *positions_of(struct observer *o, const struct catalog *catalog)
+{
+        struct tally_positions *positions = calloc(catalog->collection_count + 1, sizeof(*positions));
+        for (size_t i = 0; positions != NULL && i < catalog->collection_count; i++)
+                positions[i] = position_of(o, &catalog->collections[i]);
+        return positions;
+}
+
+static struct tally_result *tally_result_new(struct observer *o, struct view *view)
+{
+        struct tally_result *t = calloc(1, sizeof(*t));
+        if (t == NULL)
+                return NULL;
+        result_init(&t->shared, tally_destroy);
+        t->view = view_get(view);
+        t->positions = positions_of(o, view->catalog);
+        if (t->positions != NULL)
+                return t;
+        (void) result_put(&t->shared);
+        return NULL;
+}
+
+static int run_tally(void *argument, db_cancel_fn *stop, void *context, struct result **ret, struct error *e)
+{
+        struct measure *m = argument;
+        struct db *db;
+        int r = measuring_db(m->observer, stop, context, &db, e);
+        if (r < 0)
+                return r;
+        struct tally_result *t = tally_result_new(m->observer, m->view);
+        if (t == NULL)
+                return error_set(e, ENOMEM, "no memory");
+        r = tally_read(db, m->view->catalog, t->positions, &t->tally, e);
+        if (r < 0) {
+                (void) result_put(&t->shared);
+                return r;
+        }
+        *ret = &t->shared;
+        return 0;
+}
+
+static bool is_of_this_position(struct observer *o, const struct tally_result *t, const struct collection *collection)
+{
+        const struct collection *there = catalog_collection(t->view->catalog, collection->id.bytes);
+        struct tally_positions now = position_of(o, collection);
+        const struct tally_positions *then = there != NULL ? &t->positions[there - t->view->catalog->collections] : NULL;
+        return then != NULL && then->has_vector == now.has_vector && then->vector == now.vector;
+}
+
+static int ask_tally(struct observer *o, struct view *view, const struct patience *patience, struct tally_result **ret,
+                     bool *ret_current, struct error *e)
+{
+        unsigned epoch = atomic_load(&o->tally_epoch);
+        struct background_job job = { .name = "tally",
+                                      .state = XXH3_64bits_withSeed(&epoch, sizeof(epoch), view->generation),
+                                      .run = run_tally,
+                                      .argument = measure_new(o, view, NULL),
+                                      .release = measure_free };
+        struct result *result = NULL;
+        int r = ask(o, &job, patience, &result, ret_current, e);
+        if (r < 0)
+                return r;
+        *ret = (struct tally_result *) result;
+        *ret_current = *ret_current && *ret != NULL && (*ret)->tally.exact;
+        return 0;
+}
+
+int observer_tally(struct observer *o, struct view *view, const struct collection *collection, const struct patience *patience,
+                   struct tally_result **ret, bool *ret_current, struct error *e)
+{
+        int r = ask_tally(o, view, patience, ret, ret_current, e);
+        if (r < 0 || !*ret_current || collection == NULL || is_of_this_position(o, *ret, collection))
+                return r;
+        (void) result_put(&(*ret)->shared);
+        *ret = NULL;
+        (void) atomic_fetch_add(&o->tally_epoch, 1);
+        return ask_tally(o, view, patience, ret, ret_current, e);
+}
+
+const struct tally_row *tally_result_row(const struct tally_result *result, const struct collection *collection)
+{
+        const struct catalog *catalog = result->view->catalog;
+        const struct collection *there = catalog_collection(catalog, collection->id.bytes);
+        return there == NULL ? NULL : &result->tally.rows[there - catalog->collections];
+}
+
+/* The full-text index. */
+
+static void fts_destroy(struct result *shared)
+{
+        free(shared);
+}
+
+static int run_fts(void *argument, db_cancel_fn *stop, void *context, struct result **ret, struct error *e)
+{
+        struct measure *m = argument;
+        struct db *db;
+        int r = measuring_db(m->observer, stop, context, &db, e);
+        if (r < 0)
+                return r;
+        struct fts_result *f = calloc(1, sizeof(*f));
+        if (f == NULL)
+                return error_set(e, ENOMEM, "no memory");
+        result_init(&f->shared, fts_destroy);
+        r = fts_audit_read(db, m->view->catalog, &f->audit, e);
+        if (r < 0) {
+                free(f);
+                return r;
+        }
+        *ret = &f->shared;
+        return 0;
+}
+
+int observer_fts(struct observer *o, struct view *view, const struct patience *patience, struct fts_result **ret, bool *ret_current,
+                 struct error *e)
+{
+        struct background_job job = { .name = "fts",
+                                      .state = view->generation,
+                                      .run = run_fts,
+                                      .argument = measure_new(o, view, NULL),
+                                      .release = measure_free };
+        struct result *result = NULL;
+        int r = ask(o, &job, patience, &result, ret_current, e);
+        if (r < 0)
+                return r;
+        *ret = (struct fts_result *) result;
+        *ret_current = *ret_current && *ret != NULL && (*ret)->audit.exact;
+        return 0;
+}
+
+/* Labels and links of an index. */
+
+static void labels_destroy(struct result *shared)
+{
+        struct labels_result *l = (struct labels_result *) shared;
+        index_audit_clear(&l->audit);
+        free(l);
+}
+
+static int run_labels(void *argument, db_cancel_fn *stop, void *context, struct result **ret, struct error *e)
+{
+        struct measure *m = argument;
+        struct labels_result *l = calloc(1, sizeof(*l));
+        if (l == NULL)
+                return error_set(e, ENOMEM, "no memory");
+        result_init(&l->shared, labels_destroy);
+        int r = index_audit_read(m->observer->dirfd, m->segment_id, stop, context, &l->audit, e);
+        if (r < 0) {
+                free(l);
+                return r;
+        }
+        *ret = &l->shared;
+        return 0;
+}
+
+static uint64_t stamps_state(const struct index_stamps *stamps)
+{
+        XXH64_hash_t state = 0;
+        for (int i = -1; i < INDEX_FILE_COUNT; i++) {
+                const struct file_stamp *s = i < 0 ? &stamps->dir : &stamps->files[i];
+                uint64_t words[] = { s->present, s->dev, s->ino, s->size, (uint64_t) s->mtime_ns, (uint64_t) s->ctime_ns };
+                state = XXH3_64bits_withSeed(words, sizeof(words), state);
+        }
+        return state;
+}
+
+int observer_labels(struct observer *o, const struct segment *segment, const struct patience *patience, struct labels_result **ret,
+                    bool *ret_current, struct error *e)
+{
+        char name[64];
+        (void) snprintf(name, sizeof(name), "labels %s", segment->id.bytes);
+        struct index_stamps stamps = index_stamps_read(o->dirfd, segment->id.bytes);
+        struct background_job job = { .name = name,
+                                      .state = stamps_state(&stamps),
+                                      .run = run_labels,
+                                      .argument = measure_new(o, NULL, NULL),
+                                      .release = measure_free };
+        if (job.argument != NULL)
+                memcpy(((struct measure *) job.argument)->segment_id, segment->id.bytes,
+                       sizeof(((struct measure *) 0)->segment_id));
+        struct result *result = NULL;
+        int r = ask(o, &job, patience, &result, ret_current, e);
+        if (r < 0)
+                return r;
+        *ret = (struct labels_result *) result;
+        return 0;
+}
+
+/* Records of a collection. */
+
+static void records_destroy(struct result *shared)
+{
+        struct records_result *r = (struct records_result *) shared;
+        record_audit_clear(&r->audit);
+        free(r);
+}
+
+/* The ids that have a vector in the index; false when that can't be known, since the index can't be read. */
+static int indexed_ids(const struct measure *m, struct id_set *ret, bool *ret_known, struct error *e)
+{
+        const struct segment *vector = m->collection->vector;
+        *ret_known = vector != NULL && m->labels != NULL && m->labels->audit.damage.code == 0;
+        if (!*ret_known)
+                return 0;
+        return index_ids_read(m->observer->dirfd, vector->id.bytes, &m->labels->audit, ret, e);
+}
+
+static int run_records(void *argument, db_cancel_fn *stop, void *context, struct result **ret, struct error *e)
+{
+        struct measure *m = argument;
+        struct db *db;
+        int r = measuring_db(m->observer, stop, context, &db, e);
+        if (r < 0)
+                return r;
+        struct id_set indexed = { 0 };
+        struct records_result *result = calloc(1, sizeof(*result));
+        if (result == NULL)
+                return error_set(e, ENOMEM, "no memory");
+        result_init(&result->shared, records_destroy);
+        r = indexed_ids(m, &indexed, &result->vectors_known, e);
+        uint64_t position = 0;
+        bool has_position = observer_vector_position(m->observer, m->collection, &position);
+        if (r == 0)
+                r = record_audit_read(db, m->collection, has_position, position, &indexed, &result->audit, e);
+        id_set_clear(&indexed);
+        if (r < 0) {
+                free(result);
+                return r;
+        }
+        *ret = &result->shared;
+        return 0;
+}
+
+static bool has_index(const struct collection *collection)
+{
+        return collection->vector != NULL && collection->vector->id_is_uuid;
+}
+
+/* Waits for the labels first: without them nobody knows which ids have a vector in the index. */
+static int records_argument(struct observer *o, struct view *view, const struct collection *collection,
+                            const struct patience *patience, struct measure **ret, uint64_t *ret_state, struct error *e)
+{
+        CLEANUP(measure_free)
+        struct measure *m = measure_new(o, view, collection);
+        if (m == NULL)
+                return error_set(e, ENOMEM, "no memory");
+        uint64_t state = view->generation;
+        if (has_index(collection)) {
+                bool current = false;
+                int r = observer_labels(o, collection->vector, patience, &m->labels, &current, e);
+                if (r == -EINTR)
+                        return r;
+                if (m->labels != NULL)
+                        state = XXH3_64bits_withSeed(&state, sizeof(state), stamps_state(&m->labels->audit.stamps));
+        }
+        *ret_state = state;
+        *ret = TAKE(m);
+        return 0;
+}
+
+int observer_records(struct observer *o, struct view *view, const struct collection *collection, const struct patience *patience,
+                     struct records_result **ret, bool *ret_current, struct error *e)
+{
+        CLEANUP(free)
+        char *name = NULL;
+        if (asprintf(&name, "records %s", collection->id.bytes) < 0)
+                return error_set(e, ENOMEM, "no memory");
+        struct measure *m = NULL;
+        uint64_t state = 0;
+        int r = records_argument(o, view, collection, patience, &m, &state, e);
+        if (r < 0)
+                return r;
+        struct background_job job = { .name = name, .state = state, .run = run_records, .argument = m, .release = measure_free };
+        struct result *result = NULL;
+        r = ask(o, &job, patience, &result, ret_current, e);
+        if (r < 0)
+                return r;
+        *ret = (struct records_result *) result;
+        *ret_current = *ret_current && *ret != NULL && (*ret)->audit.exact;
+        return 0;
+}

@@ -1,0 +1,27 @@
+/* What ops/observer.c and ops/measure.c share. */
+#ifndef OPS_OBSERVER_INTERNAL_H
+#define OPS_OBSERVER_INTERNAL_H
+
+#include <pthread.h>
+
+#include "ops/observer.h"
+
+struct summary_entry;
+
+struct observer {
+        int dirfd;
+        pthread_mutex_t mutex; /* of db, view, detail and failure */
+        struct db *db;
+        struct view *view;
+        struct detail_result *detail; /* the last one, or NULL */
+        uint64_t generations;
+        int64_t failure_began_ms; /* when the last attempt that failed began: who asked before that shares its failure */
+        struct error failure;
+        pthread_mutex_t summaries_mutex;
+        struct summary_entry *summaries; /* uthash by segment id */
+        atomic_uint tally_epoch;         /* counts the times that a position was found to have moved without a commit */
+        struct background *background;
+        struct db *measuring_db; /* of the background thread alone */
+};
+
+#endif
