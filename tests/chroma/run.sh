@@ -1,0 +1,48 @@
+#!/bin/sh
+# usage: tests/chroma/run.sh
+#
+# Tests against real Chroma releases and the peer tool chops: installs the environments that they need (venvs.sh), builds
+# chromafs if CHROMAFS does not name one, and runs every script below with every version or fixture that it is for, as a test
+# of its own (fresh-0.4.3, fixture-1.5.9-nopurge ...), under tests/mount/run.sh, whose environment variables apply.
+# A test that could not run has failed. Ends with `N passed, N failed`.
+set -eu
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+cd "$here/../.."
+
+VERSIONS='0.4.3 0.4.24 0.5.0 0.5.11 0.5.23 0.6.3 1.0.20 1.5.9'
+
+# The longest first, so that the end is not one test alone.
+tests() {
+    echo "live: 0.6.3 1.5.9"
+    echo "journal: 0.6.3 1.5.9"
+    echo "chops: 0.5.23 0.6.3"
+    echo "migrate: 0.4.24"
+    echo "fresh: $VERSIONS"
+    echo "fixture: $(cd tests/fixtures && printf '%s\n' chroma-*.tar.xz | sed 's/^chroma-//; s/[.]tar[.]xz$//' | tr '\n' ' ')"
+}
+
+give_up() {
+    echo "$1" >&2
+    echo '0 passed, 1 failed'
+    exit 1
+}
+
+# Each test is a link to its script, which knows its subject by the name of the link.
+make_links() {
+    tests | while IFS=': ' read -r script subjects; do
+        for subject in $subjects; do
+            ln -s "$here/$script.sh" "$1/$script-$subject.test.sh"
+        done
+    done
+}
+
+links=$(mktemp -d)
+trap 'rm -rf "$links"' EXIT
+trap 'exit 1' HUP INT TERM
+make_links "$links"
+"$here/venvs.sh" || give_up 'the environments of the Chroma releases could not be made'
+[ -n "${CHROMAFS-}" ] || make -s all fixtures || give_up 'chromafs could not be built'
+status=0
+CI=true JOBS=${JOBS:-2} CHROMAFS_CHROMA=$here LOGS=${LOGS:-build/results/chroma-logs} \
+    REPEAT=${REPEAT:-tests/chroma/run.sh} tests/mount/run.sh "$links" || status=$?
+exit "$status"
