@@ -1,0 +1,23 @@
+/*
+ * Owner, mode and mtime of a node: from the files that it is made from (`sources` of its row).
+ *
+ * - Owner and group are those of chroma.sqlite3, or of the file itself for a raw file. A class of users may read what it may read in
+ *   every source; where owner or group of a source differ, the stricter of the classes that they could be in counts.
+ * - Under allow_other every directory above the sources counts too: who can't search it can't read what is below.
+ * - mtime is the newest of the sources. While that second is not over yet the second before is shown, since another change may come in
+ *   it, and rsync compares seconds: so the mtime of a content is final, and no later content has it.
+ */
+#ifndef FS_ATTRIBUTES_H
+#define FS_ATTRIBUTES_H
+
+#include <sys/stat.h>
+
+#include "fs/node.h"
+
+/* Fills *ret but for st_ino and st_size. 0, or -ENOENT when a raw file is gone. request->view may be NULL. */
+int attributes_read(struct request *request, const struct node *node, struct stat *ret);
+
+/* The mtime of contents that are not final (something was not known yet): now, so that it moves. */
+void attributes_partial(struct stat *st);
+
+#endif

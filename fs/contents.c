@@ -1,0 +1,82 @@
+#include "fs/contents.h"
+
+#include <errno.h>
+#include <xxhash.h>
+
+#include "fs/attributes.h"
+
+static uint64_t hash_attributes(const struct stat *st, uint64_t seed)
+{
+        uint64_t words[] = { st->st_mode,
+                             st->st_uid,
+                             st->st_gid,
+                             (uint64_t) st->st_size,
+                             (uint64_t) st->st_mtim.tv_sec,
+                             (uint64_t) st->st_mtim.tv_nsec };
+        return XXH3_64bits_withSeed(words, sizeof(words), seed);
+}
+
+static int show(struct request *request, const struct node *node, struct content **ret)
+{
+        bool viewless = node->type->sources == FROM_NOTHING || (node->type->sources & FROM_ORPHANS) != 0;
+        if (request->view == NULL && !viewless)
+                return request->error.code;
+        struct text text = { 0 };
+        int r = node->type->show(request, node, &text);
+        if (r < 0)
+                return r;
+        *ret = content_new(&text);
+        return *ret != NULL ? 0 : -ENOMEM;
+}
+
+/* A file's generation: its bytes and its attributes. One whose contents can't be had is there, empty, and fails when it is opened. */
+static int read_file(struct request *request, const struct node *node, struct inode_info *ret, struct content **ret_content)
+{
+        int r = show(request, node, ret_content);
+        if (r == -ENOENT || r == -ESTALE || r == -EINTR)
+                return r;
+        ret->failure = r;
+        const void *bytes = r == 0 ? (*ret_content)->text.bytes : "";
+        size_t len = r == 0 ? (*ret_content)->text.len : 0;
+        ret->attributes.st_size = (off_t) len;
+        ret->attributes.st_blocks = (blkcnt_t) (len + 511) / 512;
+        if (request->partial)
+                attributes_partial(&ret->attributes);
+        ret->state = hash_attributes(&ret->attributes, XXH3_64bits_withSeed(bytes, len, (uint64_t) -r));
+        return 0;
+}
+
+static int read_link(struct request *request, const struct node *node, struct inode_info *ret, struct content **ret_content)
+{
+        int r = show(request, node, ret_content);
+        if (r < 0)
+                return r;
+        ret->attributes.st_size = (off_t) (*ret_content)->text.len;
+        ret->attributes.st_blocks = 0;
+        return 0;
+}
+
+int contents_read(struct request *request, const struct node *node, struct inode_info *ret, struct content **ret_content)
+{
+        *ret_content = NULL;
+        *ret = (struct inode_info){ .node = *node };
+        if (!node_exists(request, node))
+                return -ENOENT;
+        int r = attributes_read(request, node, &ret->attributes);
+        if (r < 0)
+                return r;
+        switch (node->type->kind) {
+        case NODE_DIR:
+                ret->attributes.st_size = 0;
+                ret->attributes.st_blocks = 0;
+                return 0;
+        case NODE_LINK:
+                return read_link(request, node, ret, ret_content);
+        case NODE_FILE:
+                return read_file(request, node, ret, ret_content);
+        case NODE_RAW:
+                ret->state = hash_attributes(&ret->attributes, 0);
+                return 0;
+        }
+        return -EIO;
+}

@@ -1,0 +1,369 @@
+#include "fs/ll.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "fs/contents.h"
+#include "fs/inodes.h"
+#include "fs/listing.h"
+#include "fs/raw.h"
+#include "fs/request.h"
+
+#define TRIES 8             /* of a request whose view moves on while it is answered */
+#define FOREVER_S 86400.0   /* attributes of a generation never change */
+#define READ_MAX (4u << 20) /* bytes of one read of a raw file */
+
+struct handle { /* of an open file: one of the two */
+        struct content *content;
+        struct raw_file *raw;
+};
+
+static struct mount *mount_of(fuse_req_t req)
+{
+        return fuse_req_userdata(req);
+}
+
+static void ll_init(void *userdata, struct fuse_conn_info *conn)
+{
+        (void) userdata;
+        conn->want &= ~(unsigned) (FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_WRITEBACK_CACHE);
+}
+
+/* What `name` below the parent, or the node itself without a name, is now. */
+static int examine(fuse_req_t req, const struct node *node, const char *name, struct inode_info *ret, struct content **ret_content)
+{
+        int r = -ESTALE;
+        for (int i = 0; r == -ESTALE && i < TRIES; i++) {
+                struct request request;
+                struct node child = *node;
+                request_begin(&request, mount_of(req), req);
+                r = name != NULL ? node_find(&request, node, name, &child) : 0;
+                if (r == 0)
+                        r = contents_read(&request, &child, ret, ret_content);
+                request_end(&request);
+        }
+        return r;
+}
+
+/* An errno for the kernel; ESTALE there would make it look up again for ever. */
+static void fail(fuse_req_t req, int code)
+{
+        (void) fuse_reply_err(req, code == -ESTALE ? EAGAIN : -code);
+}
+
+/* A directory is found again by its keys, which are made of its name and its parent's, at every request: the kernel may remember it for
+   ever. A file or link of the same name may be another one at the next look. */
+static double entry_timeout(const struct node_type *type)
+{
+        return type->kind == NODE_DIR ? FOREVER_S : 0.0;
+}
+
+static void ll_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+        struct inode_info up, info;
+        if (!inodes_info(mount_of(req)->inodes, parent, &up))
+                return fail(req, -ENOENT);
+        CLEANUP(content_put)
+        struct content *content = NULL;
+        int r = examine(req, &up.node, name, &info, &content);
+        if (r == 0)
+                r = inodes_look_up(mount_of(req)->inodes, &info, content);
+        if (r < 0)
+                return fail(req, r);
+        bool generation = info.node.type->kind == NODE_FILE || info.node.type->kind == NODE_RAW;
+        struct fuse_entry_param entry = {
+                .ino = info.attributes.st_ino,
+                .attr = info.attributes,
+                .attr_timeout = generation ? FOREVER_S : 0.0,
+                .entry_timeout = entry_timeout(info.node.type),
+        };
+        if (fuse_reply_entry(req, &entry) == -ENOENT) /* the request was aborted: the kernel will never forget it */
+                inodes_forget(mount_of(req)->inodes, entry.ino, 1);
+}
+
+static void ll_forget(fuse_req_t req, fuse_ino_t number, uint64_t lookups)
+{
+        inodes_forget(mount_of(req)->inodes, number, lookups);
+        fuse_reply_none(req);
+}
+
+static void ll_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+        for (size_t i = 0; i < count; i++)
+                inodes_forget(mount_of(req)->inodes, forgets[i].ino, forgets[i].nlookup);
+        fuse_reply_none(req);
+}
+
+static void ll_getattr(fuse_req_t req, fuse_ino_t number, struct fuse_file_info *fi)
+{
+        (void) fi;
+        struct inode_info info, now;
+        if (!inodes_info(mount_of(req)->inodes, number, &info))
+                return fail(req, -ENOENT);
+        enum node_kind kind = info.node.type->kind;
+        if (kind == NODE_FILE || kind == NODE_RAW) {
+                (void) fuse_reply_attr(req, &info.attributes, FOREVER_S);
+                return;
+        }
+        CLEANUP(content_put)
+        struct content *content = NULL;
+        int r = examine(req, &info.node, NULL, &now, &content);
+        if (r < 0)
+                return fail(req, r);
+        now.attributes.st_ino = number;
+        (void) fuse_reply_attr(req, &now.attributes, 0.0);
+}
+
+static void ll_readlink(fuse_req_t req, fuse_ino_t number)
+{
+        struct inode_info info, now;
+        if (!inodes_info(mount_of(req)->inodes, number, &info))
+                return fail(req, -ENOENT);
+        CLEANUP(content_put)
+        struct content *content = NULL;
+        int r = examine(req, &info.node, NULL, &now, &content);
+        if (r < 0)
+                return fail(req, r);
+        if (content == NULL)
+                return fail(req, -EINVAL);
+        (void) fuse_reply_readlink(req, content->text.bytes);
+}
+
+/* The bytes of this generation: kept since the lookup, or made again and the same. ESTALE makes the kernel look up again, once. */
+static int open_content(fuse_req_t req, fuse_ino_t number, const struct inode_info *info, struct content **ret)
+{
+        *ret = inodes_content(mount_of(req)->inodes, number);
+        if (*ret != NULL)
+                return 0;
+        struct inode_info now;
+        CLEANUP(content_put)
+        struct content *content = NULL;
+        int r = examine(req, &info->node, NULL, &now, &content);
+        if (r < 0)
+                return r == -ENOENT ? -ESTALE : r;
+        if (now.failure < 0)
+                return now.failure;
+        if (now.state != info->state)
+                return -ESTALE;
+        *ret = TAKE(content);
+        return 0;
+}
+
+static int open_raw(fuse_req_t req, const struct inode_info *info, struct raw_file **ret)
+{
+        struct request request;
+        request_begin(&request, mount_of(req), req);
+        int r = raw_open(&request, info, ret);
+        request_end(&request);
+        return r;
+}
+
+static int refusal(const struct mount *mount)
+{
+        return mount->options->read_only || mount->newer ? -EROFS : -EPERM;
+}
+
+static int open_handle(fuse_req_t req, fuse_ino_t number, int flags, struct handle **ret)
+{
+        struct inode_info info;
+        if (!inodes_info(mount_of(req)->inodes, number, &info))
+                return -ENOENT;
+        if ((flags & O_ACCMODE) != O_RDONLY)
+                return refusal(mount_of(req));
+        if (info.failure < 0)
+                return info.failure;
+        struct handle *handle = calloc(1, sizeof(*handle));
+        if (handle == NULL)
+                return -ENOMEM;
+        int r = info.node.type->kind == NODE_RAW ? open_raw(req, &info, &handle->raw)
+                                                 : open_content(req, number, &info, &handle->content);
+        if (r < 0) {
+                free(handle);
+                return r;
+        }
+        *ret = handle;
+        return 0;
+}
+
+static void close_handle(struct handle *handle)
+{
+        (void) content_put(handle->content);
+        (void) raw_close(handle->raw);
+        free(handle);
+}
+
+static void ll_open(fuse_req_t req, fuse_ino_t number, struct fuse_file_info *fi)
+{
+        struct handle *handle = NULL;
+        int r = open_handle(req, number, fi->flags, &handle);
+        if (r < 0) {
+                (void) fuse_reply_err(req, -r); /* ESTALE too: see open_content */
+                return;
+        }
+        fi->fh = (uint64_t) (uintptr_t) handle;
+        fi->keep_cache = 1; /* the pages belong to this generation alone */
+        if (fuse_reply_open(req, fi) == -ENOENT)
+                close_handle(handle);
+}
+
+static void read_raw(fuse_req_t req, const struct raw_file *raw, size_t size, off_t offset)
+{
+        size = size < READ_MAX ? size : READ_MAX;
+        CLEANUP(free)
+        char *buffer = malloc(size > 0 ? size : 1);
+        if (buffer == NULL)
+                return fail(req, -ENOMEM);
+        ssize_t n = raw_read(raw, buffer, size, offset);
+        if (n < 0)
+                (void) fuse_reply_err(req, (int) -n);
+        else
+                (void) fuse_reply_buf(req, buffer, (size_t) n);
+}
+
+static void ll_read(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+        (void) number;
+        const struct handle *handle = (const struct handle *) (uintptr_t) fi->fh;
+        if (handle->raw != NULL)
+                return read_raw(req, handle->raw, size, offset);
+        /* held beyond the reply: the kernel may close the file before the reply's system call has returned */
+        CLEANUP(content_put)
+        struct content *content = (struct content *) result_get(&handle->content->shared);
+        const struct text *text = &content->text;
+        if (offset < 0 || (uint64_t) offset >= text->len) {
+                (void) fuse_reply_buf(req, NULL, 0);
+                return;
+        }
+        size_t left = text->len - (size_t) offset;
+        (void) fuse_reply_buf(req, text->bytes + offset, size < left ? size : left);
+}
+
+static void ll_release(fuse_req_t req, fuse_ino_t number, struct fuse_file_info *fi)
+{
+        (void) number;
+        close_handle((struct handle *) (uintptr_t) fi->fh);
+        (void) fuse_reply_err(req, 0);
+}
+
+static void ll_opendir(fuse_req_t req, fuse_ino_t number, struct fuse_file_info *fi)
+{
+        struct inode_info info;
+        if (!inodes_info(mount_of(req)->inodes, number, &info))
+                return fail(req, -ENOENT);
+        struct request request;
+        struct listing *listing = NULL;
+        request_begin(&request, mount_of(req), req);
+        int r = listing_read(&request, &info.node, number, &listing);
+        request_end(&request);
+        if (r < 0)
+                return fail(req, r);
+        fi->fh = (uint64_t) (uintptr_t) listing;
+        if (fuse_reply_open(req, fi) == -ENOENT)
+                (void) listing_free(listing);
+}
+
+static void ll_readdir(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+        (void) number;
+        size = size < READ_MAX ? size : READ_MAX;
+        CLEANUP(free)
+        char *buffer = malloc(size > 0 ? size : 1);
+        if (buffer == NULL)
+                return fail(req, -ENOMEM);
+        size_t n = listing_fill((const struct listing *) (uintptr_t) fi->fh, req, buffer, size, offset);
+        (void) fuse_reply_buf(req, buffer, n);
+}
+
+static void ll_releasedir(fuse_req_t req, fuse_ino_t number, struct fuse_file_info *fi)
+{
+        (void) number;
+        (void) listing_free((struct listing *) (uintptr_t) fi->fh);
+        (void) fuse_reply_err(req, 0);
+}
+
+/* Of the file system that the persist directory is on; nothing is counted. */
+static void ll_statfs(fuse_req_t req, fuse_ino_t number)
+{
+        (void) number;
+        struct statvfs st;
+        if (fstatvfs(observer_dirfd(mount_of(req)->observer), &st) < 0)
+                return fail(req, -errno);
+        st.f_namemax = NAME_MAX;
+        (void) fuse_reply_statfs(req, &st);
+}
+
+/* What a file system of virtual files does not have. */
+
+static void ll_setattr(fuse_req_t req, fuse_ino_t number, struct stat *attr, int to_set, struct fuse_file_info *fi)
+{
+        (void) number, (void) attr, (void) to_set, (void) fi;
+        fail(req, refusal(mount_of(req)));
+}
+
+static void ll_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device)
+{
+        (void) parent, (void) name, (void) mode, (void) device;
+        fail(req, refusal(mount_of(req)));
+}
+
+static void ll_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+        ll_mknod(req, parent, name, mode, 0);
+}
+
+static void ll_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+        ll_mknod(req, parent, name, 0, 0);
+}
+
+static void ll_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+{
+        (void) target;
+        ll_mknod(req, parent, name, 0, 0);
+}
+
+static void ll_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent, const char *new_name,
+                      unsigned flags)
+{
+        (void) new_parent, (void) new_name, (void) flags;
+        ll_mknod(req, parent, name, 0, 0);
+}
+
+static void ll_link(fuse_req_t req, fuse_ino_t number, fuse_ino_t new_parent, const char *new_name)
+{
+        (void) number;
+        ll_mknod(req, new_parent, new_name, 0, 0);
+}
+
+static void ll_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
+{
+        (void) fi;
+        ll_mknod(req, parent, name, mode, 0);
+}
+
+const struct fuse_lowlevel_ops ll_operations = {
+        .init = ll_init,
+        .lookup = ll_lookup,
+        .forget = ll_forget,
+        .forget_multi = ll_forget_multi,
+        .getattr = ll_getattr,
+        .setattr = ll_setattr,
+        .readlink = ll_readlink,
+        .mknod = ll_mknod,
+        .mkdir = ll_mkdir,
+        .unlink = ll_unlink,
+        .rmdir = ll_unlink,
+        .symlink = ll_symlink,
+        .rename = ll_rename,
+        .link = ll_link,
+        .create = ll_create,
+        .open = ll_open,
+        .read = ll_read,
+        .release = ll_release,
+        .opendir = ll_opendir,
+        .readdir = ll_readdir,
+        .releasedir = ll_releasedir,
+        .statfs = ll_statfs,
+};

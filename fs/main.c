@@ -1,0 +1,154 @@
+/*
+ * chromafs [options] PERSIST_DIR MOUNTPOINT
+ *
+ * Exit status: 0, also when unmounted or ended by a signal; 1 when the directory can't be mounted (one line on stderr says why); 2 for
+ * wrong usage.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/ll.h"
+#include "fs/node.h"
+#include "fs/inodes.h"
+#include "fs/options.h"
+
+#define EXIT_USAGE 2
+#define THREADS_MAX 10
+
+static int complain(const char *what, const char *why)
+{
+        (void) fprintf(stderr, "chromafs: %s%s%s\n", what, why[0] != '\0' ? ": " : "", why);
+        return EXIT_FAILURE;
+}
+
+static void print_version(void)
+{
+        (void) printf("chromafs %s\nlibfuse %s, SQLite %s\n", CHROMAFS_VERSION, fuse_pkgversion(), sqlite3_libversion());
+}
+
+static bool is_below(const char *path, const char *directory)
+{
+        size_t len = strlen(directory);
+        return strncmp(path, directory, len) == 0 && (path[len] == '/' || path[len] == '\0');
+}
+
+/* A mount point inside the persist directory would be a part of what it shows. */
+static int check_mountpoint(const struct mount *mount)
+{
+        CLEANUP(free)
+        char *path = realpath(mount->options->mountpoint, NULL);
+        if (path == NULL)
+                return complain(mount->options->mountpoint, strerror(errno));
+        if (is_below(path, mount->persist_path))
+                return complain(path, "the mount point lies inside the persist directory");
+        return EXIT_SUCCESS;
+}
+
+/* fsname= with the commas and backslashes of the path escaped, since libfuse splits options at commas. */
+static int add_fuse_options(struct options *options, const char *persist_path)
+{
+        char name[2 * PATH_MAX + 32] = "-osubtype=chromafs,fsname=";
+        size_t n = strlen(name);
+        for (const char *p = options->privacy ? "chromafs" : persist_path; *p != '\0' && n < sizeof(name) - 3; p++) {
+                if (*p == ',' || *p == '\\')
+                        name[n++] = '\\';
+                name[n++] = *p;
+        }
+        name[n] = '\0';
+        int r = fuse_opt_add_arg(&options->fuse, name);
+        if (r == 0 && options->allow_other)
+                r = fuse_opt_add_arg(&options->fuse, "-odefault_permissions");
+        return r;
+}
+
+static int loop(struct fuse_session *session)
+{
+        struct fuse_loop_config *config = fuse_loop_cfg_create();
+        fuse_loop_cfg_set_max_threads(config, THREADS_MAX);
+        int r = fuse_session_loop_mt(session, config);
+        fuse_loop_cfg_destroy(config);
+        return r < 0 ? complain("the session ended", strerror(-r)) : EXIT_SUCCESS;
+}
+
+/* After the fork of fuse_daemonize: connections and threads do not survive it. */
+static int serve(struct fuse_session *session, struct mount *mount, int dirfd)
+{
+        struct error error = { 0 };
+        if (fuse_daemonize(mount->options->foreground) != 0)
+                return complain("can't go to the background", strerror(errno));
+        mount->inodes = inodes_new();
+        mount->entries = entries_cache_new(mount->options);
+        if (mount->inodes == NULL || mount->entries == NULL)
+                return complain("no memory", "");
+        if (observer_new(dirfd, &mount->observer, &error) < 0)
+                return complain(error.text, "");
+        return loop(session);
+}
+
+static int mount_and_serve(struct mount *mount, int dirfd)
+{
+        struct options *options = mount->options;
+        if (add_fuse_options(options, mount->persist_path) != 0)
+                return complain("no memory", "");
+        struct fuse_session *session = fuse_session_new(&options->fuse, &ll_operations, sizeof(ll_operations), mount);
+        if (session == NULL)
+                return EXIT_USAGE; /* libfuse has said which option it does not know */
+        int status = EXIT_FAILURE;
+        if (fuse_set_signal_handlers(session) == 0) {
+                if (fuse_session_mount(session, options->mountpoint) == 0) {
+                        status = serve(session, mount, dirfd);
+                        fuse_session_unmount(session);
+                }
+                fuse_remove_signal_handlers(session);
+        }
+        fuse_session_destroy(session);
+        mount->observer = observer_free(mount->observer);
+        mount->entries = entries_cache_free(mount->entries);
+        mount->inodes = inodes_free(mount->inodes);
+        return status;
+}
+
+static int run(struct options *options)
+{
+        struct mount mount = { .options = options };
+        struct error error = { 0 };
+        CLEANUP(close)
+        int dirfd = -1;
+        if (observer_probe(options->persist_dir, &dirfd, &mount.newer, &error) < 0)
+                return complain(error.text, "");
+        CLEANUP(free)
+        char *path = realpath(options->persist_dir, NULL);
+        if (path == NULL)
+                return complain(options->persist_dir, strerror(errno));
+        mount.persist_path = path;
+        if (mount.newer) {
+                (void) fprintf(stderr, "chromafs: warning: %s was written by a Chroma newer than all known: mounted read-only\n",
+                               path);
+                options->read_only = true;
+                if (fuse_opt_add_arg(&options->fuse, "-oro") != 0)
+                        return complain("no memory", "");
+        }
+        int status = check_mountpoint(&mount);
+        return status == EXIT_SUCCESS ? mount_and_serve(&mount, dirfd) : status;
+}
+
+int main(int argc, char **argv)
+{
+        struct options options;
+        int status = EXIT_SUCCESS;
+        if (options_parse(argc, argv, &options) < 0)
+                status = EXIT_USAGE;
+        else if (options.help)
+                options_usage();
+        else if (options.version)
+                print_version();
+        else
+                status = run(&options);
+        options_clear(&options);
+        return status;
+}

@@ -1,0 +1,105 @@
+/*
+ * The vocabulary of the tree: what a node is, what a row of the node table says, and what one request sees.
+ *
+ * - A node is a row of the table (its type) and up to two keys, which say of what: a collection's entry, a segment's id, a file's or
+ *   directory's name, a tenant's and database's encoded names. What the keys lead to is looked up at every request, so that a directory
+ *   that the kernel remembers is never an old one.
+ * - A row says everything of its type: which entries it has, what it shows, from which files that is made. A new virtual file is one
+ *   row and one function.
+ * - A request looks at one view of the directory from its beginning to its end.
+ */
+#ifndef FS_NODE_H
+#define FS_NODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fs/entries.h"
+#include "fs/options.h"
+#include "ops/error.h"
+#include "ops/observer.h"
+#include "ops/text.h"
+
+#define NODE_KEY_SIZE 256
+
+/* What does not change while the file system is mounted. */
+struct mount {
+        struct options *options;
+        char *persist_path; /* absolute, resolved: for people to read, never to open */
+        bool newer;         /* written by a Chroma newer than all known */
+        struct observer *observer;
+        struct entries_cache *entries;
+        struct inodes *inodes;
+};
+
+struct request {
+        struct mount *mount;
+        struct view *view;
+        struct entries *entries;
+        struct patience patience;
+        bool partial; /* set by show functions: something is not known yet, or was counted while someone wrote */
+        struct error error;
+};
+
+enum node_kind { NODE_DIR, NODE_FILE, NODE_LINK, NODE_RAW };
+
+/* Which files a node is made from: its owner, mode and mtime follow theirs. */
+enum node_sources {
+        FROM_NOTHING = 0,
+        FROM_DATABASE = 1,         /* chroma.sqlite3 */
+        FROM_DIRECTORY = 2,        /* the persist directory itself */
+        FROM_INDEX = 4,            /* the directory and files of the vector segment whose id is the node's key, if it is one */
+        FROM_COLLECTION_INDEX = 8, /* those of the vector segment of the collection whose entry is the node's key */
+        FROM_INDEXES = 16,         /* those of every vector segment */
+        FROM_ORPHANS = 32,         /* those of every orphan */
+        FROM_TREE = 64,            /* everything below the directory that the node's key names */
+};
+
+struct node_type;
+
+struct node {
+        const struct node_type *type;
+        char a[NODE_KEY_SIZE], b[NODE_KEY_SIZE];
+};
+
+/* Takes one entry of a directory; a value other than 0 ends the listing. */
+typedef int node_emit(void *context, const char *name, enum node_kind kind);
+
+struct node_type {
+        const char *name; /* of the entry in its parent; a dynamic entry has its own name, and this one only says what it is */
+        enum node_kind kind;
+        unsigned sources;
+        const struct node_type *const *entries; /* static entries of a directory, NULL-terminated; may be NULL */
+
+        /* Dynamic entries of a directory; NULL when it has none. find: 0 with *ret set, -ENOENT, or another failure. */
+        int (*list)(struct request *request, const struct node *node, node_emit *emit, void *context);
+        int (*find)(struct request *request, const struct node *node, const char *name, struct node *ret);
+
+        /* Whether the node exists now; NULL: always. A static entry has its parent's keys. */
+        bool (*present)(struct request *request, const struct node *node);
+
+        /* Contents of a file, or target of a link: *ret is malloc'ed. NULL for directories and raw files. */
+        int (*show)(struct request *request, const struct node *node, struct text *ret);
+};
+
+/* Sets keys; false when one is too long, and then there is no such node. */
+bool node_set(struct node *node, const struct node_type *type, const char *a, const char *b);
+
+/* Whether the node exists now; true without a view, when nobody knows. */
+bool node_exists(struct request *request, const struct node *node);
+
+/* The child `name` of a directory node. 0, -ENOENT, or a failure. */
+int node_find(struct request *request, const struct node *parent, const char *name, struct node *ret);
+
+/* All entries of a directory node, static ones first. */
+int node_list(struct request *request, const struct node *node, node_emit *emit, void *context);
+
+/* The collection whose entry, or the segment whose id, is the node's first key: NULL when it is gone or left out. */
+const struct collection *node_collection(const struct request *request, const struct node *node);
+const struct segment *node_segment(const struct request *request, const struct node *node);
+
+/* The vector segment that FROM_INDEX or FROM_COLLECTION_INDEX refers to for this node, when its id may be used as a name; or NULL. */
+const struct segment *node_index(const struct request *request, const struct node *node);
+
+#endif

@@ -1,0 +1,206 @@
+#include "fs/problems.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fs/tree.h"
+#include "ops/json.h"
+
+static bool has_control(const struct node_type *directory, const char *control)
+{
+        const struct node_type *const *entries = directory->entries;
+        for (; entries != NULL && *entries != NULL; entries++)
+                if (strcmp((*entries)->name, control) == 0)
+                        return true;
+        return false;
+}
+
+/* "echo 1 > collections/docs/commit", when this version has that control. */
+static struct json_object *command(const struct node_type *directory, const char *where, const char *control)
+{
+        if (control == NULL || !has_control(directory, control))
+                return NULL;
+        char *text = NULL;
+        int n = where[0] != '\0' ? asprintf(&text, "echo 1 > '%s/%s'", where, control) : asprintf(&text, "echo 1 > %s", control);
+        if (n < 0)
+                return NULL;
+        struct json_object *o = json_string(text);
+        free(text);
+        return o;
+}
+
+__attribute__((format(printf, 5, 6))) static void add(struct json_object *problems, const char *code, const char *where,
+                                                      struct json_object *cure, const char *format, ...)
+{
+        char *sentence = NULL;
+        va_list args;
+        va_start(args, format);
+        int n = vasprintf(&sentence, format, args);
+        va_end(args);
+        struct json_object *o = json_object_new_object();
+        json_object_object_add(o, "code", json_string(code));
+        json_object_object_add(o, "where", json_string(where));
+        json_object_object_add(o, "sentence", n < 0 ? NULL : json_string(sentence));
+        json_object_object_add(o, "command", cure);
+        json_object_array_add(problems, o);
+        if (n >= 0)
+                free(sentence);
+}
+
+/* Of a collection. */
+
+static void index_problems(const struct facts *f, const char *where, struct json_object *problems)
+{
+        const struct index_summary *index = &f->index;
+        if (!f->has_index)
+                return;
+        if (index->damage.code != 0 && index->damage.code != -EAGAIN)
+                add(problems, "index_damaged", where, command(&tree_collection, where, "rebuild-hnsw"), "%s", index->damage.text);
+        else if (index->stage == INDEX_ABSENT && f->collection->vector->has_position)
+                add(problems, "index_missing", where, command(&tree_collection, where, "rebuild-hnsw"),
+                    "the directory of the vector segment is not there, though rows of the log were applied to it");
+        if (index->has_pickle && index->fragmentation > PROBLEM_FRAGMENTATION)
+                add(problems, "fragmented", where, command(&tree_collection, where, "rebuild-hnsw"),
+                    "%.1f %% of the index are labels of deleted records, which slow queries down and take space",
+                    index->fragmentation);
+}
+
+static void labels_problems(const struct facts *f, const char *where, struct json_object *problems)
+{
+        if (f->labels == NULL)
+                return;
+        const struct index_audit *audit = &f->labels->audit;
+        struct json_object *cure = command(&tree_collection, where, "rebuild-hnsw");
+        if (audit->damage.code != 0 && f->index.damage.code == 0)
+                add(problems, "index_damaged", where, json_object_get(cure), "%s", audit->damage.text);
+        if (audit->has_labels && audit->labels.orphan_count > 0)
+                add(problems, "orphan_labels", where, json_object_get(cure),
+                    "%zu labels of the index belong to no record: they are found by queries and then fail",
+                    audit->labels.orphan_count);
+        if (audit->has_labels && audit->labels.missing_count > 0)
+                add(problems, "missing_labels", where, json_object_get(cure),
+                    "%zu records that the index should have are not in it", audit->labels.missing_count);
+        (void) json_object_put(cure);
+}
+
+static void records_problems(const struct facts *f, const char *where, struct json_object *problems)
+{
+        if (f->records == NULL || !f->records->vectors_known || f->records->audit.without_vector == 0)
+                return;
+        add(problems, "ids_without_vector", where, NULL,
+            "%llu records have no vector, neither in the index nor in the log: Chroma returns them without one, or fails",
+            (unsigned long long) f->records->audit.without_vector);
+}
+
+static void structure_problems(const struct facts *f, const char *where, struct json_object *problems)
+{
+        const struct collection *c = f->collection;
+        if (c->vector == NULL || c->metadata == NULL)
+                add(problems, "segment_missing", where, NULL, "the collection has no %s segment: Chroma can't open it",
+                    c->vector == NULL ? "vector" : "metadata");
+        if (c->extra_segments > 0)
+                add(problems, "extra_segments", where, NULL, "the collection has %u segments more than one of each scope",
+                    c->extra_segments);
+        if (!c->id_is_uuid || (c->vector != NULL && !c->vector->id_is_uuid) || (c->metadata != NULL && !c->metadata->id_is_uuid))
+                add(problems, "bad_id", where, NULL,
+                    "the id of the collection or of one of its segments is no UUID: its files are not read");
+        if ((c->vector != NULL && c->vector->position_bad) || (c->metadata != NULL && c->metadata->position_bad))
+                add(problems, "bad_position", where, NULL,
+                    "the position of a segment (table max_seq_id) is neither a number nor a blob of one");
+        if (f->row != NULL && f->row->entries >= PROBLEM_WAL_ENTRIES)
+                add(problems, "wal_large", where, command(&tree_collection, where, "commit"),
+                    "%llu rows of the write-ahead log belong to it; %llu of them are not yet in its index, and are read again at "
+                    "every start of Chroma",
+                    (unsigned long long) f->row->entries, (unsigned long long) f->row->vector_gap);
+}
+
+void collection_problems(struct request *request, const struct facts *f, const struct error *config_failure,
+                         struct json_object *problems)
+{
+        const struct entry *entry = entries_by_id(request->entries, f->collection->id.bytes);
+        char where[ENTRY_SIZE + 16];
+        (void) snprintf(where, sizeof(where), "collections/%s", entry != NULL ? entry->name : "?");
+        structure_problems(f, where, problems);
+        if (config_failure->code != 0)
+                add(problems, "bad_configuration", where, NULL, "%s", config_failure->text);
+        index_problems(f, where, problems);
+        labels_problems(f, where, problems);
+        records_problems(f, where, problems);
+        if (f->failure.code != 0)
+                add(problems, "unreadable", where, NULL, "%s", f->failure.text);
+}
+
+/* Of the directory. */
+
+static void position_problems(const struct catalog *c, struct json_object *problems)
+{
+        bool ahead = c->has_position_max && (!c->has_queue_max || c->queue_max < 0 || c->position_max > (uint64_t) c->queue_max);
+        if (ahead)
+                add(problems, "positions_ahead", "", command(&tree_root, "", "clean"),
+                    "a position (%llu) is above the highest row of the write-ahead log (%lld): Chroma will ignore the next records "
+                    "that are written",
+                    (unsigned long long) c->position_max, c->has_queue_max ? (long long) c->queue_max : 0);
+        if (c->orphan_positions > 0)
+                add(problems, "orphan_rows", "", command(&tree_root, "", "clean-orphans"),
+                    "%llu rows of table max_seq_id belong to no segment", (unsigned long long) c->orphan_positions);
+}
+
+static void orphan_problems(const struct orphans *orphans, struct json_object *problems)
+{
+        size_t removable = 0;
+        for (size_t i = 0; i < orphans->count; i++)
+                removable += orphans->list[i].removable;
+        if (removable > 0)
+                add(problems, "orphan_directories", "orphans", command(&tree_root, "", "clean-orphans"),
+                    "%zu directories of vector segments belong to no collection", removable);
+}
+
+static void database_problems(const struct request *request, const struct catalog *c, struct json_object *problems)
+{
+        if (c->version.newer)
+                add(problems, "newer_version", "", NULL,
+                    "the directory was written by a Chroma newer than all that this chromafs knows: what is shown may be "
+                    "incomplete");
+        else if (!c->version.known)
+                add(problems, "unknown_version", "", NULL, "no known release of Chroma leaves these migrations (%d, %d, %d)",
+                    c->version.sysdb, c->version.metadb, c->version.embeddings_queue);
+        if (c->damage.len > 0)
+                add(problems, "database_damaged", "", NULL, "%s", c->damage.bytes);
+        if (c->triggers > 0)
+                add(problems, "unknown_triggers", "", NULL, "the database has %llu triggers, and no Chroma makes one",
+                    (unsigned long long) c->triggers);
+        if (c->free_pages >= 1000 && (double) c->free_pages > PROBLEM_FREE_PAGES * (double) c->page_count)
+                add(problems, "free_pages", "", command(&tree_root, "", "clean"), "%llu of the %llu pages of the database are free",
+                    (unsigned long long) c->free_pages, (unsigned long long) c->page_count);
+        if (request->view->hot_journal)
+                add(problems, "hot_journal", "", NULL,
+                    "a crash left a half-done transaction: what is shown is the state before it, to which Chroma will return when "
+                    "it opens the directory");
+}
+
+static void fts_problems(const struct fts_result *fts, struct json_object *problems)
+{
+        struct json_object *cure = command(&tree_root, "", "rebuild-fts");
+        if (fts != NULL && fts->audit.form == FTS_MISSING)
+                add(problems, "fts_missing", "", json_object_get(cure), "the full-text table, or a part of it, is missing");
+        if (fts != NULL && fts->audit.form == FTS_CURRENT && (fts->audit.stale > 0 || fts->audit.missing > 0))
+                add(problems, "fts_stale", "", json_object_get(cure),
+                    "%llu rows of the full-text index belong to no document, and %llu documents are not in it",
+                    (unsigned long long) fts->audit.stale, (unsigned long long) fts->audit.missing);
+        (void) json_object_put(cure);
+}
+
+void directory_problems(struct request *request, const struct orphans *orphans, const struct tally_result *tally,
+                        const struct fts_result *fts, struct json_object *problems)
+{
+        const struct catalog *catalog = request->view->catalog;
+        database_problems(request, catalog, problems);
+        position_problems(catalog, problems);
+        orphan_problems(orphans, problems);
+        if (tally != NULL && tally->tally.orphan_entries > 0)
+                add(problems, "orphan_wal_rows", "", command(&tree_root, "", "clean-orphans"),
+                    "%llu rows of the write-ahead log belong to no collection", (unsigned long long) tally->tally.orphan_entries);
+        fts_problems(fts, problems);
+}

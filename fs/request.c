@@ -1,0 +1,56 @@
+#include "fs/request.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ENDING_SIGNALS                                                                                                             \
+        (1ull << (SIGINT - 1) | 1ull << (SIGTERM - 1) | 1ull << (SIGHUP - 1) | 1ull << (SIGQUIT - 1) | 1ull << (SIGKILL - 1))
+
+/* Whether a signal that ends it is pending for the thread. */
+static bool is_ending(pid_t pid)
+{
+        char path[64], line[256];
+        unsigned long long pending = 0, set;
+        (void) snprintf(path, sizeof(path), "/proc/%d/status", (int) pid);
+        FILE *f = fopen(path, "re");
+        if (f == NULL)
+                return true; /* it has gone already */
+        while (fgets(line, sizeof(line), f) != NULL)
+                if (sscanf(line, "SigPnd: %llx", &set) == 1 || sscanf(line, "ShdPnd: %llx", &set) == 1)
+                        pending |= set;
+        (void) fclose(f);
+        return (pending & ENDING_SIGNALS) != 0;
+}
+
+static bool is_cancelled(void *context)
+{
+        fuse_req_t fuse = context;
+        return fuse_req_interrupted(fuse) != 0 && is_ending(fuse_req_ctx(fuse)->pid);
+}
+
+void request_begin(struct request *request, struct mount *mount, fuse_req_t fuse)
+{
+        *request = (struct request){ .mount = mount, .patience = { .milliseconds = REQUEST_PATIENCE_MS } };
+        if (fuse != NULL) {
+                request->patience.cancelled = is_cancelled;
+                request->patience.context = fuse;
+        }
+        int r = observer_view(mount->observer, &request->patience, &request->view, &request->error);
+        if (r < 0) {
+                request->error.code = r;
+                return;
+        }
+        request->entries = entries_get(mount->entries, request->view);
+        if (request->entries == NULL) {
+                request->view = view_put(request->view);
+                request->error.code = -ENOMEM;
+        }
+}
+
+void request_end(struct request *request)
+{
+        request->entries = entries_put(request->entries);
+        request->view = view_put(request->view);
+}

@@ -1,0 +1,205 @@
+/* The files of the mount point: README, info.json, and the directory's own settings. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fs/facts.h"
+#include "fs/present.h"
+#include "fs/problems.h"
+#include "fs/show.h"
+#include "ops/dir_size.h"
+#include "ops/fts_audit.h"
+#include "ops/json.h"
+
+static const char readme[] =
+        "This is a Chroma persist directory, mounted by chromafs " CHROMAFS_VERSION
+        ": what is in it, and how it is doing, as files.\n"
+        "Reading changes nothing.\n"
+        "\n"
+        "  info.json                  the whole directory: versions, sizes, orphans, and its problems\n"
+        "  collections/<name>/        one directory a collection (name@tenant.database outside the default database)\n"
+        "      info.json              records, configuration, both segments, fragmentation, what is wrong\n"
+        "      config/                its effective HNSW parameters, one value a file\n"
+        "      segments/              links to its two segments\n"
+        "  segments/<id>/             type, scope, max_seq_id, wal_gap, size, fragmentation, labels, dimension\n"
+        "      files/                 the segment's own files, byte for byte\n"
+        "  by-id/, tenants/           links to collections by id, and by tenant and database\n"
+        "  orphans/                   directories that no collection owns any more\n"
+        "  config/                    settings of the whole directory\n"
+        "\n"
+        "Try:  jq .problems info.json\n"
+        "      jq '{name, records, dimension}' collections/*/info.json\n"
+        "\n"
+        "chromafs(5) explains every file.\n";
+
+int show_readme(struct request *request, const struct node *node, struct text *ret)
+{
+        (void) request;
+        (void) node;
+        return show_line(ret, "%s", readme);
+}
+
+struct root_facts {
+        struct orphans orphans;
+        struct dir_size size;
+        struct tally_result *tally;
+        struct fts_result *fts;
+        bool exact;
+};
+
+static void root_facts_clear(struct root_facts *f)
+{
+        orphans_clear(&f->orphans);
+        if (f->tally != NULL)
+                (void) result_put(&f->tally->shared);
+        if (f->fts != NULL)
+                (void) result_put(&f->fts->shared);
+}
+
+static int root_facts_gather(struct request *request, struct root_facts *f)
+{
+        struct observer *o = request->mount->observer;
+        bool tally_current = false, fts_current = false;
+        int r = dir_size_read(observer_dirfd(o), ".", &f->size, &request->error);
+        if (r == 0)
+                r = orphans_read(observer_dirfd(o), request->view->catalog, &f->orphans, &request->error);
+        if (r == 0 &&
+            observer_tally(o, request->view, NULL, &request->patience, &f->tally, &tally_current, &request->error) == -EINTR)
+                r = -EINTR;
+        if (r == 0 && observer_fts(o, request->view, &request->patience, &f->fts, &fts_current, &request->error) == -EINTR)
+                r = -EINTR;
+        f->exact = tally_current && fts_current;
+        request->partial = request->partial || !f->exact;
+        return r;
+}
+
+static struct json_object *version_json(const struct chroma_version *version)
+{
+        struct json_object *o = json_object_new_object();
+        json_object_object_add(o, "min", json_string(version->min));
+        json_object_object_add(o, "max", version->max != NULL ? json_string(version->max) : NULL);
+        return o;
+}
+
+static struct json_object *purge_json(const struct catalog *catalog)
+{
+        if (catalog->automatically_purge != PURGE_ON && catalog->automatically_purge != PURGE_OFF)
+                return NULL;
+        return json_object_new_boolean(catalog->automatically_purge == PURGE_ON);
+}
+
+static struct json_object *path_json(const struct request *request, const char *suffix)
+{
+        char *path = NULL;
+        if (request->mount->options->privacy)
+                return json_string(HIDDEN);
+        if (asprintf(&path, "%s%s", request->mount->persist_path, suffix) < 0)
+                return NULL;
+        struct text text = { .bytes = path, .len = strlen(path) };
+        struct json_object *o = json_text(&text);
+        free(path);
+        return o;
+}
+
+static struct json_object *orphans_json(const struct orphans *orphans)
+{
+        struct json_object *list = json_object_new_array();
+        for (size_t i = 0; i < orphans->count; i++)
+                if (orphans->list[i].removable)
+                        json_object_array_add(list, json_string(orphans->list[i].name));
+        return list;
+}
+
+/* Of every collection, from its header and pickle alone. */
+static int add_collection_problems(struct request *request, const struct root_facts *root, struct json_object *problems)
+{
+        for (size_t i = 0; i < request->entries->count; i++) {
+                struct facts facts;
+                const struct collection *collection = request->entries->by_name[i]->collection;
+                int r = facts_gather(request, collection, WANT_INDEX, &facts);
+                if (r < 0)
+                        return r;
+                facts.row = root->tally != NULL ? tally_result_row(root->tally, collection) : NULL;
+                collection_problems(request, &facts, &(struct error){ 0 }, problems);
+                facts_clear(&facts);
+        }
+        return 0;
+}
+
+static struct json_object *problems_json(struct request *request, const struct root_facts *f)
+{
+        struct json_object *problems = json_object_new_array();
+        directory_problems(request, &f->orphans, f->tally, f->fts, problems);
+        (void) add_collection_problems(request, f, problems);
+        return problems;
+}
+
+static struct json_object *root_json(struct request *request, const struct root_facts *f)
+{
+        const struct catalog *catalog = request->view->catalog;
+        struct json_object *o = json_object_new_object();
+        if (o == NULL)
+                return NULL;
+        bool counted = f->tally != NULL;
+        json_object_object_add(o, "chroma_version", version_json(&catalog->version));
+        json_object_object_add(o, "persist_directory", path_json(request, ""));
+        json_object_object_add(o, "persist_directory_size", json_object_new_uint64(f->size.apparent));
+        json_object_object_add(o, "system_database_path", path_json(request, "/" DB_FILE));
+        json_object_object_add(o, "system_database_size", json_object_new_uint64(request->view->database.size));
+        json_object_object_add(o, "collections", json_object_new_uint64(request->entries->count));
+        json_object_object_add(o, "wal_entries", number_or_null(counted, counted ? f->tally->tally.entries : 0));
+        json_object_object_add(o, "orphan_directories", orphans_json(&f->orphans));
+        json_object_object_add(o, "free_pages", json_object_new_uint64(catalog->free_pages));
+        json_object_object_add(o, "page_size", json_object_new_uint64(catalog->page_size));
+        json_object_object_add(o, "automatically_purge", purge_json(catalog));
+        json_object_object_add(o, "exact", json_object_new_boolean(f->exact));
+        json_object_object_add(o, "problems", problems_json(request, f));
+        return o;
+}
+
+int show_root_info(struct request *request, const struct node *node, struct text *ret)
+{
+        (void) node;
+        struct root_facts facts = { 0 };
+        int r = root_facts_gather(request, &facts);
+        if (r == 0)
+                r = show_json(root_json(request, &facts), ret);
+        root_facts_clear(&facts);
+        return r;
+}
+
+bool has_purge(struct request *request, const struct node *node)
+{
+        (void) node;
+        return request->view->catalog->automatically_purge != PURGE_ABSENT;
+}
+
+int show_automatically_purge(struct request *request, const struct node *node, struct text *ret)
+{
+        (void) node;
+        switch (request->view->catalog->automatically_purge) {
+        case PURGE_ON:
+                return show_line(ret, "true\n");
+        case PURGE_OFF:
+                return show_line(ret, "false\n");
+        case PURGE_UNKNOWN:
+        case PURGE_ABSENT:
+                break;
+        }
+        return error_set(&request->error, EILSEQ, "the stored setting (table embeddings_queue_config) can't be understood");
+}
+
+bool has_fts(struct request *request, const struct node *node)
+{
+        (void) node;
+        return request->view->catalog->fts_sql.len > 0;
+}
+
+/* FTS5's own default where the statement names none. */
+int show_fts_tokenizer(struct request *request, const struct node *node, struct text *ret)
+{
+        (void) node;
+        char tokenizer[256];
+        fts_tokenizer(&request->view->catalog->fts_sql, tokenizer, sizeof(tokenizer));
+        return show_line(ret, "%s\n", tokenizer[0] != '\0' ? tokenizer : "unicode61");
+}
