@@ -103,9 +103,14 @@ all: $(BUILD)/chromafs ## build the program
 .PHONY: programs
 programs: $(BUILD)/chromafs $(UNIT_BIN) $(REPLAY_BIN) $(BENCH_BIN) ## build the tests, too, and run none
 
-$(BUILD)/chromafs: $(FS_OBJ) $(BUILD)/libops.a
+$(BUILD)/chromafs: $(BUILD)/fs/main.o $(BUILD)/libfs.a $(BUILD)/libops.a
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
+
+# The mount without main(), so that tests can link its parts.
+$(BUILD)/libfs.a: $(filter-out $(BUILD)/fs/main.o,$(FS_OBJ))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 $(BUILD)/libops.a: $(OPS_OBJ)
 	$(call say,AR,$@)
@@ -124,16 +129,16 @@ $(BUILD)/flags: FORCE
 	if cmp -s $@.$$$$ $@; then rm -f $@.$$$$; else mv -f $@.$$$$ $@; fi
 quote = '$(subst ','\'',$(1))'
 
-$(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(UNIT_LIB:%.c=$(BUILD)/%.o) $(BUILD)/libops.a
+$(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(UNIT_LIB:%.c=$(BUILD)/%.o) $(BUILD)/libfs.a $(BUILD)/libops.a
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ $(LIBS) -lcmocka
 
 $(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_LIB:%.c=$(BUILD)/%.o) $(BUILD)/tests/fuzz/replay.o \
-                              $(BUILD)/libops.a
+                              $(BUILD)/libfs.a $(BUILD)/libops.a
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
-$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_LIB:%.c=$(BUILD)/%.o) $(BUILD)/libops.a
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_LIB:%.c=$(BUILD)/%.o) $(BUILD)/libfs.a $(BUILD)/libops.a
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 

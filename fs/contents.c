@@ -18,11 +18,10 @@ static uint64_t hash_attributes(const struct stat *st, uint64_t seed)
 
 static int show(struct request *request, const struct node *node, struct content **ret)
 {
-        bool viewless = node->type->sources == FROM_NOTHING || (node->type->sources & FROM_ORPHANS) != 0;
-        if (request->view == NULL && !viewless)
-                return request->error.code;
         struct text text = { 0 };
-        int r = node->type->show(request, node, &text);
+        int r = node->type->viewless ? 0 : request_need(request);
+        if (r == 0)
+                r = node->type->show(request, node, &text);
         if (r < 0)
                 return r;
         *ret = content_new(&text);
@@ -62,6 +61,9 @@ int contents_read(struct request *request, const struct node *node, struct inode
         *ret = (struct inode_info){ .node = *node };
         if (!node_exists(request, node))
                 return -ENOENT;
+        /* Before the attributes: an mtime that is older than the contents is harmless, one that is newer is not. */
+        if (node->type->sources != FROM_NOTHING && (node->type->kind == NODE_FILE || node->type->kind == NODE_LINK))
+                (void) request_need(request);
         int r = attributes_read(request, node, &ret->attributes);
         if (r < 0)
                 return r;

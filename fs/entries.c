@@ -48,7 +48,7 @@ static bool is_skipped(const struct options *options, const struct collection *c
         char entry[ENTRY_SIZE];
         entry_of_collection(collection, entry);
         for (size_t i = 0; i < options->skip_count; i++)
-                if (text_is(&collection->name, options->skip[i]) || strcmp(entry, options->skip[i]) == 0)
+                if (text_equal(&collection->name, &options->skip[i].name) || strcmp(entry, options->skip[i].entry) == 0)
                         return true;
         return false;
 }

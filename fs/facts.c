@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ops/dir_size.h"
 #include "ops/json.h"
 
 #define ORPHAN_LABELS_SHOWN 1000
@@ -172,12 +173,14 @@ static struct json_object *segment_path(const struct request *request, const str
         return o;
 }
 
-static uint64_t index_size(const struct index_summary *index)
+/* Of all that the segment's directory holds; null when it can't be read. */
+static struct json_object *segment_size(const struct request *request, const struct facts *f)
 {
-        uint64_t size = 0;
-        for (int i = 0; i < INDEX_FILE_COUNT; i++)
-                size += index->stamps.files[i].present ? index->stamps.files[i].size : 0;
-        return size;
+        struct dir_size size;
+        if (!f->has_index || f->index.stage == INDEX_ABSENT ||
+            dir_size_read(observer_dirfd(request->mount->observer), f->collection->vector->id.bytes, &size, NULL) < 0)
+                return NULL;
+        return json_object_new_uint64(size.apparent);
 }
 
 struct json_object *vector_segment_json(struct request *request, const struct facts *f)
@@ -190,7 +193,7 @@ struct json_object *vector_segment_json(struct request *request, const struct fa
         bool there = f->has_index && index->stage != INDEX_ABSENT;
         add_segment(o, s);
         json_object_object_add(o, "path", segment_path(request, f));
-        json_object_object_add(o, "size", number_or_null(there, there ? index_size(index) : 0));
+        json_object_object_add(o, "size", segment_size(request, f));
         json_object_object_add(o, "max_seq_id", number_or_null(s->has_position, s->position));
         json_object_object_add(o, "index", there ? index_json(index) : NULL);
         json_object_object_add(o, "wal_gap", number_or_null(f->row != NULL, f->row != NULL ? f->row->vector_gap : 0));

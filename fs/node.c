@@ -21,13 +21,9 @@ bool node_set(struct node *node, const struct node_type *type, const char *a, co
 
 bool node_exists(struct request *request, const struct node *node)
 {
-        return request->view == NULL || node->type->present == NULL || node->type->present(request, node);
-}
-
-/* What needs a view, when there is none. */
-static int no_view(const struct request *request)
-{
-        return request->error.code < 0 ? request->error.code : -EIO;
+        if (node->type->present == NULL)
+                return true;
+        return (!node->type->viewless && request_need(request) < 0) || node->type->present(request, node);
 }
 
 int node_find(struct request *request, const struct node *parent, const char *name, struct node *ret)
@@ -47,7 +43,8 @@ int node_find(struct request *request, const struct node *parent, const char *na
         }
         if (parent->type->find == NULL)
                 return -ENOENT;
-        return request->view != NULL ? parent->type->find(request, parent, name, ret) : no_view(request);
+        int r = request_need(request);
+        return r < 0 ? r : parent->type->find(request, parent, name, ret);
 }
 
 int node_list(struct request *request, const struct node *node, node_emit *emit, void *context)
@@ -64,7 +61,8 @@ int node_list(struct request *request, const struct node *node, node_emit *emit,
         }
         if (node->type->list == NULL)
                 return 0;
-        return request->view != NULL ? node->type->list(request, node, emit, context) : no_view(request);
+        int r = request_need(request);
+        return r < 0 ? r : node->type->list(request, node, emit, context);
 }
 
 const struct collection *node_collection(const struct request *request, const struct node *node)

@@ -35,12 +35,16 @@ struct mount {
 
 struct request {
         struct mount *mount;
-        struct view *view;
-        struct entries *entries;
+        struct view *view;       /* NULL until request_need() was called, or when it failed */
+        struct entries *entries; /* of the view */
         struct patience patience;
         bool partial; /* set by show functions: something is not known yet, or was counted while someone wrote */
+        bool failed;  /* a view can't be had; `error` says why */
         struct error error;
 };
+
+/* Gets the view, once. 0, or why there is none: the database is locked, damaged, gone. */
+int request_need(struct request *request);
 
 enum node_kind { NODE_DIR, NODE_FILE, NODE_LINK, NODE_RAW };
 
@@ -70,6 +74,7 @@ struct node_type {
         const char *name; /* of the entry in its parent; a dynamic entry has its own name, and this one only says what it is */
         enum node_kind kind;
         unsigned sources;
+        bool viewless;                          /* its functions get along without a view */
         const struct node_type *const *entries; /* static entries of a directory, NULL-terminated; may be NULL */
 
         /* Dynamic entries of a directory; NULL when it has none. find: 0 with *ret set, -ENOENT, or another failure. */
@@ -86,7 +91,7 @@ struct node_type {
 /* Sets keys; false when one is too long, and then there is no such node. */
 bool node_set(struct node *node, const struct node_type *type, const char *a, const char *b);
 
-/* Whether the node exists now; true without a view, when nobody knows. */
+/* Whether the node exists now; true when there is no view and nobody knows. */
 bool node_exists(struct request *request, const struct node *node);
 
 /* The child `name` of a directory node. 0, -ENOENT, or a failure. */

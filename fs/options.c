@@ -42,22 +42,28 @@ static int usage_error(const char *what, const char *wrong)
         return -1;
 }
 
+static int add_skipped_one(struct options *o, const char *given)
+{
+        struct skipped *more = reallocarray(o->skip, o->skip_count + 1, sizeof(*more));
+        if (more == NULL)
+                return -1;
+        o->skip = more;
+        struct skipped *s = &more[o->skip_count];
+        *s = (struct skipped){ .entry = strdup(given), .name.bytes = strdup(given) };
+        o->skip_count++;
+        if (s->entry == NULL || s->name.bytes == NULL)
+                return -1;
+        if (!entry_decode(s->name.bytes, &s->name.len) || s->name.len == 0)
+                return usage_error("this is no name to skip (write %3A for ':' and %25 for '%'): ", given);
+        return 0;
+}
+
 static int add_skipped(struct options *o, const char *names)
 {
         char *copy = strdup(names), *rest = copy;
         int r = copy != NULL ? 0 : -1;
-        for (char *name; r == 0 && (name = strsep(&rest, ":")) != NULL;) {
-                size_t len;
-                if (!entry_decode(name, &len) || len == 0) {
-                        r = usage_error("this is no name to skip (write %3A for ':' and %25 for '%'): ", name);
-                        break;
-                }
-                char **more = reallocarray(o->skip, o->skip_count + 1, sizeof(*more));
-                if (more != NULL)
-                        o->skip = more;
-                r = more != NULL && (more[o->skip_count] = strdup(name)) != NULL ? 0 : -1;
-                o->skip_count += r == 0;
-        }
+        for (char *name; r == 0 && (name = strsep(&rest, ":")) != NULL;)
+                r = add_skipped_one(o, name);
         free(copy);
         return r;
 }
@@ -128,8 +134,10 @@ int options_parse(int argc, char **argv, struct options *ret)
 
 void options_clear(struct options *options)
 {
-        for (size_t i = 0; i < options->skip_count; i++)
-                free(options->skip[i]);
+        for (size_t i = 0; i < options->skip_count; i++) {
+                free(options->skip[i].entry);
+                free(options->skip[i].name.bytes);
+        }
         free(options->skip);
         free(options->persist_dir);
         free(options->mountpoint);

@@ -13,7 +13,10 @@
 struct options {
         char *persist_dir; /* as given; the caller resolves it */
         char *mountpoint;
-        char **skip; /* names of collections or entries to leave out, percent-decoded */
+        struct skipped {
+                char *entry;      /* as given */
+                struct text name; /* percent-decoded */
+        } * skip;                 /* collections to leave out: those with the entry, and those with the name */
         size_t skip_count;
         bool privacy, read_only, allow_other;
         bool foreground, debug, help, version;

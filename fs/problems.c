@@ -134,6 +134,11 @@ void collection_problems(struct request *request, const struct facts *f, const s
 
 /* Of the directory. */
 
+void database_unreadable(const struct error *error, struct json_object *problems)
+{
+        add(problems, "database_unreadable", "", NULL, "%s", error->text);
+}
+
 static void position_problems(const struct catalog *c, struct json_object *problems)
 {
         bool ahead = c->has_position_max && (!c->has_queue_max || c->queue_max < 0 || c->position_max > (uint64_t) c->queue_max);
@@ -154,7 +159,9 @@ static void orphan_problems(const struct orphans *orphans, struct json_object *p
                 removable += orphans->list[i].removable;
         if (removable > 0)
                 add(problems, "orphan_directories", "orphans", command(&tree_root, "", "clean-orphans"),
-                    "%zu directories of vector segments belong to no collection", removable);
+                    removable == 1 ? "%zu directory of a vector segment belongs to no collection"
+                                   : "%zu directories of vector segments belong to no collection",
+                    removable);
 }
 
 static void database_problems(const struct request *request, const struct catalog *c, struct json_object *problems)

@@ -22,6 +22,9 @@
 void collection_problems(struct request *request, const struct facts *facts, const struct error *config_failure,
                          struct json_object *problems);
 
+/* Adds the only one of a database that can't be read. */
+void database_unreadable(const struct error *error, struct json_object *problems);
+
 /* Adds those of the directory as a whole. `fts` may be NULL (not measured). */
 void directory_problems(struct request *request, const struct orphans *orphans, const struct tally_result *tally,
                         const struct fts_result *fts, struct json_object *problems);

@@ -32,21 +32,26 @@ static bool is_cancelled(void *context)
 
 void request_begin(struct request *request, struct mount *mount, fuse_req_t fuse)
 {
-        *request = (struct request){ .mount = mount, .patience = { .milliseconds = REQUEST_PATIENCE_MS } };
-        if (fuse != NULL) {
-                request->patience.cancelled = is_cancelled;
-                request->patience.context = fuse;
-        }
+        *request =
+                (struct request){ .mount = mount,
+                                  .patience = { .milliseconds = REQUEST_PATIENCE_MS, .cancelled = is_cancelled, .context = fuse } };
+}
+
+int request_need(struct request *request)
+{
+        if (request->view != NULL)
+                return 0;
+        if (request->failed)
+                return request->error.code;
+        struct mount *mount = request->mount;
         int r = observer_view(mount->observer, &request->patience, &request->view, &request->error);
-        if (r < 0) {
-                request->error.code = r;
-                return;
-        }
-        request->entries = entries_get(mount->entries, request->view);
-        if (request->entries == NULL) {
+        if (r == 0 && (request->entries = entries_get(mount->entries, request->view)) == NULL) {
                 request->view = view_put(request->view);
-                request->error.code = -ENOMEM;
+                r = error_set(&request->error, ENOMEM, "no memory");
         }
+        request->failed = r < 0;
+        request->error.code = r;
+        return r;
 }
 
 void request_end(struct request *request)

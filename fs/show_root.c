@@ -157,11 +157,35 @@ static struct json_object *root_json(struct request *request, const struct root_
         return o;
 }
 
+/* What can be told of a directory whose database can't be read: why. */
+static struct json_object *unreadable_json(struct request *request)
+{
+        struct json_object *o = json_object_new_object(), *problems = json_object_new_array();
+        if (o == NULL || problems == NULL) {
+                (void) json_object_put(o);
+                return NULL;
+        }
+        request->partial = true;
+        database_unreadable(&request->error, problems);
+        json_object_object_add(o, "chroma_version", NULL);
+        json_object_object_add(o, "persist_directory", path_json(request, ""));
+        json_object_object_add(o, "system_database_path", path_json(request, "/" DB_FILE));
+        json_object_object_add(o, "collections", NULL);
+        json_object_object_add(o, "exact", json_object_new_boolean(false));
+        json_object_object_add(o, "problems", problems);
+        return o;
+}
+
 int show_root_info(struct request *request, const struct node *node, struct text *ret)
 {
         (void) node;
+        int r = request_need(request);
+        if (r == -EINTR)
+                return r;
+        if (r < 0)
+                return show_json(unreadable_json(request), ret);
         struct root_facts facts = { 0 };
-        int r = root_facts_gather(request, &facts);
+        r = root_facts_gather(request, &facts);
         if (r == 0)
                 r = show_json(root_json(request, &facts), ret);
         root_facts_clear(&facts);

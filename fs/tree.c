@@ -83,15 +83,16 @@ const struct node_type tree_root = {
         .kind = NODE_DIR,
         .sources = FROM_DATABASE | FROM_DIRECTORY,
         .entries = ENTRIES(
-                FILE_ROW("README", FROM_NOTHING, .show = show_readme),
-                FILE_ROW("info.json", FROM_DATABASE | FROM_DIRECTORY | FROM_INDEXES | FROM_ORPHANS, .show = show_root_info),
+                FILE_ROW("README", FROM_NOTHING, .show = show_readme, .viewless = true),
+                FILE_ROW("info.json", FROM_DATABASE | FROM_DIRECTORY | FROM_INDEXES | FROM_ORPHANS, .show = show_root_info,
+                         .viewless = true),
                 DIR_ROW("config", FROM_DATABASE,
                         .entries =
                                 ENTRIES(FILE_ROW("automatically_purge", FROM_DATABASE, .show = show_automatically_purge,
                                                  .present = has_purge),
                                         FILE_ROW("fts_tokenizer", FROM_DATABASE, .show = show_fts_tokenizer, .present = has_fts))),
                 DIR_ROW("orphans", FROM_DATABASE | FROM_DIRECTORY, DYNAMIC(orphans)),
-                DIR_ROW("tenants", FROM_DATABASE, DYNAMIC(tenants), .present = is_not_private),
+                DIR_ROW("tenants", FROM_DATABASE, DYNAMIC(tenants), .present = is_not_private, .viewless = true),
                 DIR_ROW("by-id", FROM_DATABASE, DYNAMIC(by_id)), DIR_ROW("collections", FROM_DATABASE, DYNAMIC(collections)),
                 DIR_ROW("segments", FROM_DATABASE, DYNAMIC(segments))),
 };

@@ -300,7 +300,7 @@ int db_data_version(struct db *db, uint64_t *ret, struct error *e)
 {
         uint64_t version = 0;
         int rc = step_data_version(db, &version);
-        int code = rc == SQLITE_OK ? 0 : db_fail(db, e, "the database's data version");
+        int code = rc == SQLITE_OK ? 0 : db_fail(db, e, DB_FILE);
         (void) sqlite3_reset(db->data_version);
         if (code == 0)
                 *ret = version;
