@@ -183,6 +183,12 @@ int attributes_read(struct request *request, const struct node *node, struct sta
         ret->st_mtim.tv_sec = (time_t) (mtime_ns / NS_PER_SECOND);
         ret->st_mtim.tv_nsec = (long) (mtime_ns % NS_PER_SECOND);
         ret->st_ctim = ret->st_atim = ret->st_mtim;
+        if (node->type->kind == NODE_RAW) { /* what tells one state of the file from another */
+                ret->st_dev = first.dev;
+                ret->st_ino = first.ino;
+                ret->st_ctim.tv_sec = (time_t) (first.ctime_ns / NS_PER_SECOND);
+                ret->st_ctim.tv_nsec = (long) (first.ctime_ns % NS_PER_SECOND);
+        }
         ret->st_size = (off_t) first.size;
         ret->st_blocks = (blkcnt_t) (first.allocated / 512);
         ret->st_blksize = 4096;

@@ -14,7 +14,7 @@
 
 #include "fs/node.h"
 
-/* Fills *ret but for st_ino and st_size. 0, or -ENOENT when a raw file is gone. request->view may be NULL. */
+/* Fills *ret but for st_size, and for st_ino, which is that of the source of a raw file. 0, or -ENOENT when a raw file is gone. request->view may be NULL. */
 int attributes_read(struct request *request, const struct node *node, struct stat *ret);
 
 /* The mtime of contents that are not final (something was not known yet): now, so that it moves. */

@@ -5,15 +5,26 @@
 
 #include "fs/attributes.h"
 
-static uint64_t hash_attributes(const struct stat *st, uint64_t seed)
+/* Not the mtime: it moves with the sources, and a content that stays the same stays the same file. */
+static uint64_t file_state(const struct stat *st, const void *bytes, size_t len, int failure)
+{
+        uint64_t words[] = { st->st_mode, st->st_uid, st->st_gid, (uint64_t) -failure };
+        return XXH3_64bits_withSeed(words, sizeof(words), XXH3_64bits(bytes, len));
+}
+
+static uint64_t raw_state(const struct stat *st)
 {
         uint64_t words[] = { st->st_mode,
                              st->st_uid,
                              st->st_gid,
+                             st->st_dev,
+                             st->st_ino,
                              (uint64_t) st->st_size,
                              (uint64_t) st->st_mtim.tv_sec,
-                             (uint64_t) st->st_mtim.tv_nsec };
-        return XXH3_64bits_withSeed(words, sizeof(words), seed);
+                             (uint64_t) st->st_mtim.tv_nsec,
+                             (uint64_t) st->st_ctim.tv_sec,
+                             (uint64_t) st->st_ctim.tv_nsec };
+        return XXH3_64bits(words, sizeof(words));
 }
 
 static int show(struct request *request, const struct node *node, struct content **ret)
@@ -41,7 +52,7 @@ static int read_file(struct request *request, const struct node *node, struct in
         ret->attributes.st_blocks = (blkcnt_t) (len + 511) / 512;
         if (request->partial)
                 attributes_partial(&ret->attributes);
-        ret->state = hash_attributes(&ret->attributes, XXH3_64bits_withSeed(bytes, len, (uint64_t) -r));
+        ret->state = file_state(&ret->attributes, bytes, len, r);
         return 0;
 }
 
@@ -77,7 +88,7 @@ int contents_read(struct request *request, const struct node *node, struct inode
         case NODE_FILE:
                 return read_file(request, node, ret, ret_content);
         case NODE_RAW:
-                ret->state = hash_attributes(&ret->attributes, 0);
+                ret->state = raw_state(&ret->attributes);
                 return 0;
         }
         return -EIO;

@@ -110,7 +110,9 @@ static bool fill(struct entries *entries, const struct options *options, const s
                 return false;
         for (size_t i = 0; i < catalog->collection_count; i++) {
                 const struct text *id = &catalog->collections[i].id;
-                if (strlen(id->bytes) != id->len || id->len > ENTRY_ID_MAX || is_skipped(options, &catalog->collections[i]))
+                bool again = i > 0 && text_equal(id, &catalog->collections[i - 1].id);
+                bool possible = id->len > 0 && id->len <= ENTRY_ID_MAX && strlen(id->bytes) == id->len;
+                if (again || !possible || is_skipped(options, &catalog->collections[i]))
                         continue;
                 struct entry *entry = &entries->by_id[entries->count];
                 entry->collection = &catalog->collections[i];

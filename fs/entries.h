@@ -3,7 +3,7 @@
  *
  * - Made once per view and shared; under -o privacy the names are c1, c2, … in the order of ids.
  * - Two collections that would have the same entry (a damaged table allows it) are told apart: the second has %id-<id>.
- * - A collection whose id can't be one (longer than ENTRY_ID_MAX bytes, or with a NUL in it) has no entry.
+ * - A collection whose id can't be one (none, longer than ENTRY_ID_MAX bytes, with a NUL in it, or that of another one) has no entry.
  */
 #ifndef FS_ENTRIES_H
 #define FS_ENTRIES_H

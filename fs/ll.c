@@ -42,6 +42,10 @@ static int examine(fuse_req_t req, const struct node *node, const char *name, st
                 r = name != NULL ? node_find(&request, node, name, &child) : 0;
                 if (r == 0)
                         r = contents_read(&request, &child, ret, ret_content);
+                if (request.stale && r == 0) {
+                        *ret_content = content_put(*ret_content);
+                        r = -ESTALE;
+                }
                 request_end(&request);
         }
         return r;
@@ -247,16 +251,29 @@ static void ll_release(fuse_req_t req, fuse_ino_t number, struct fuse_file_info 
         (void) fuse_reply_err(req, 0);
 }
 
+static int list(fuse_req_t req, const struct node *node, fuse_ino_t self, struct listing **ret)
+{
+        int r = -ESTALE;
+        for (int i = 0; r == -ESTALE && i < TRIES; i++) {
+                struct request request;
+                request_begin(&request, mount_of(req), req);
+                r = listing_read(&request, node, self, ret);
+                if (request.stale && r == 0) {
+                        *ret = listing_free(*ret);
+                        r = -ESTALE;
+                }
+                request_end(&request);
+        }
+        return r;
+}
+
 static void ll_opendir(fuse_req_t req, fuse_ino_t number, struct fuse_file_info *fi)
 {
         struct inode_info info;
         if (!inodes_info(mount_of(req)->inodes, number, &info))
                 return fail(req, -ENOENT);
-        struct request request;
         struct listing *listing = NULL;
-        request_begin(&request, mount_of(req), req);
-        int r = listing_read(&request, &info.node, number, &listing);
-        request_end(&request);
+        int r = list(req, &info.node, number, &listing);
         if (r < 0)
                 return fail(req, r);
         fi->fh = (uint64_t) (uintptr_t) listing;

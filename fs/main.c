@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fs/ll.h"
@@ -42,8 +43,11 @@ static int check_mountpoint(const struct mount *mount)
 {
         CLEANUP(free)
         char *path = realpath(mount->options->mountpoint, NULL);
-        if (path == NULL)
+        struct stat st;
+        if (path == NULL || stat(path, &st) < 0)
                 return complain(mount->options->mountpoint, strerror(errno));
+        if (!S_ISDIR(st.st_mode))
+                return complain(path, "the mount point is no directory");
         if (is_below(path, mount->persist_path))
                 return complain(path, "the mount point lies inside the persist directory");
         return EXIT_SUCCESS;

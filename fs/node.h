@@ -38,6 +38,7 @@ struct request {
         struct view *view;       /* NULL until request_need() was called, or when it failed */
         struct entries *entries; /* of the view */
         struct patience patience;
+        bool stale;   /* set by functions that can't return it: the view has moved on, and the request is to begin again */
         bool partial; /* set by show functions: something is not known yet, or was counted while someone wrote */
         bool failed;  /* a view can't be had; `error` says why */
         struct error error;

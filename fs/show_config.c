@@ -97,7 +97,9 @@ bool has_parameter(struct request *request, const struct node *node)
 {
         struct hnsw_config config;
         const struct parameter *p = parameter_of(node);
-        if (read_config(request, node, &config) < 0)
+        int r = read_config(request, node, &config);
+        request->stale = request->stale || r == -ESTALE;
+        if (r < 0)
                 return true;
         struct json_object *value = parameter_json(&config, p);
         bool known = value != NULL;

@@ -41,13 +41,16 @@ static struct measure *measure_new(struct observer *o, struct view *view, const 
         return m;
 }
 
-static int measuring_db(struct observer *o, db_cancel_fn *stop, void *context, struct db **ret, struct error *e)
+/* A connection for each view: one from before may have read a file that was written over since, without SQLite's knowing. */
+static int measuring_db(const struct measure *m, db_cancel_fn *stop, void *context, struct db **ret, struct error *e)
 {
-        if (o->measuring_db != NULL && db_replaced(o->measuring_db))
+        struct observer *o = m->observer;
+        if (o->measuring_db != NULL && (o->measured_generation != m->view->generation || db_replaced(o->measuring_db)))
                 o->measuring_db = db_close(o->measuring_db);
         int r = o->measuring_db == NULL ? db_open(o->dirfd, &o->measuring_db, e) : 0;
         if (r < 0)
                 return r;
+        o->measured_generation = m->view->generation;
         db_set_cancel(o->measuring_db, stop, context);
         *ret = o->measuring_db;
         return 0;
@@ -108,7 +111,7 @@ static int run_tally(void *argument, db_cancel_fn *stop, void *context, struct r
 {
         struct measure *m = argument;
         struct db *db;
-        int r = measuring_db(m->observer, stop, context, &db, e);
+        int r = measuring_db(m, stop, context, &db, e);
         if (r < 0)
                 return r;
         struct tally_result *t = tally_result_new(m->observer, m->view);
@@ -179,7 +182,7 @@ static int run_fts(void *argument, db_cancel_fn *stop, void *context, struct res
 {
         struct measure *m = argument;
         struct db *db;
-        int r = measuring_db(m->observer, stop, context, &db, e);
+        int r = measuring_db(m, stop, context, &db, e);
         if (r < 0)
                 return r;
         struct fts_result *f = calloc(1, sizeof(*f));
@@ -293,7 +296,7 @@ static int run_records(void *argument, db_cancel_fn *stop, void *context, struct
 {
         struct measure *m = argument;
         struct db *db;
-        int r = measuring_db(m->observer, stop, context, &db, e);
+        int r = measuring_db(m, stop, context, &db, e);
         if (r < 0)
                 return r;
         struct id_set indexed = { 0 };

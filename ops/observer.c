@@ -158,6 +158,7 @@ static int read_view(struct observer *o, uint64_t data_version, struct error *e)
                 return error_set(e, ENOMEM, "no memory");
         result_init(&view->shared, view_destroy);
         view->database = db_stamp(o->db);
+        view->journal = file_stamp_at(o->dirfd, DB_FILE "-journal").present;
         view->data_version = data_version;
         int r = see_hot_journal(o->db, &view->hot_journal, e);
         if (r == 0)
@@ -173,21 +174,56 @@ static int read_view(struct observer *o, uint64_t data_version, struct error *e)
         return 0;
 }
 
-static int refresh(struct observer *o, struct error *e)
+static void disconnect(struct observer *o)
 {
-        if (o->db != NULL && db_replaced(o->db)) {
-                o->db = db_close(o->db);
-                o->view = view_put(o->view);
-        }
-        int r = o->db == NULL ? db_open(o->dirfd, &o->db, e) : 0;
+        forget_detail(o);
+        o->db = db_close(o->db);
+        o->view = view_put(o->view);
+}
+
+/* SQLite tells by a counter in the file that somebody has committed. A file that has moved without it was written by other means (a
+   backup copied over it), or a transaction was begun in it, rolled back, or left half-done: then SQLite's cache is not believed. */
+static bool moved_unseen(struct observer *o)
+{
+        struct file_stamp now = db_stamp(o->db);
+        bool journal = file_stamp_at(o->dirfd, DB_FILE "-journal").present;
+        return !file_stamp_equal(&now, &o->view->database) || journal != o->view->journal;
+}
+
+static int read_anew(struct observer *o, struct error *e)
+{
         uint64_t data_version = 0;
+        int r = o->db == NULL ? db_open(o->dirfd, &o->db, e) : 0;
         if (r == 0)
                 r = db_data_version(o->db, &data_version, e);
+        return r < 0 ? r : read_view(o, data_version, e);
+}
+
+static int refresh(struct observer *o, struct error *e)
+{
+        if (o->db != NULL && db_replaced(o->db))
+                disconnect(o);
+        if (o->view == NULL)
+                return read_anew(o, e);
+        uint64_t data_version = 0;
+        int r = db_data_version(o->db, &data_version, e);
         if (r < 0)
                 return r;
-        if (o->view != NULL && o->view->data_version == data_version)
+        if (o->view->data_version != data_version)
+                return read_view(o, data_version, e);
+        if (!moved_unseen(o))
                 return 0;
-        return read_view(o, data_version, e);
+        disconnect(o);
+        return read_anew(o, e);
+}
+
+/* What may be of the connection, and not of the file, does not outlive it. */
+static int refresh_or_disconnect(struct observer *o, struct error *e)
+{
+        int r = refresh(o, e);
+        if (r < 0 && r != -EBUSY && r != -EINTR)
+                disconnect(o);
+        return r;
 }
 
 static int64_t now_ms(void)
@@ -208,7 +244,7 @@ static int refresh_remembering(struct observer *o, const struct patience *patien
         o->failure = (struct error){ 0 };
         if (o->db != NULL)
                 db_set_cancel(o->db, patience->cancelled, patience->context);
-        int r = refresh(o, &o->failure);
+        int r = refresh_or_disconnect(o, &o->failure);
         if (o->db != NULL)
                 db_set_cancel(o->db, NULL, NULL);
         if (r == -EINTR) /* of this caller alone */

@@ -31,6 +31,7 @@ struct view {
         uint64_t data_version; /* SQLite's, of the observer's connection */
         struct catalog *catalog;
         struct file_stamp database; /* taken before the catalog was read: never newer than it */
+        bool journal;               /* there was a journal then: of a live writer, or of a crash */
         bool hot_journal;           /* a crash left a journal, which is seen through */
 };
 

@@ -21,7 +21,8 @@ struct observer {
         struct summary_entry *summaries; /* uthash by segment id */
         atomic_uint tally_epoch;         /* counts the times that a position was found to have moved without a commit */
         struct background *background;
-        struct db *measuring_db; /* of the background thread alone */
+        struct db *measuring_db;      /* of the background thread alone, like the next */
+        uint64_t measured_generation; /* of the view that it was opened for */
 };
 
 #endif
