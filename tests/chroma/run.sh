@@ -11,7 +11,7 @@ cd "$here/../.."
 
 VERSIONS='0.4.3 0.4.24 0.5.0 0.5.11 0.5.23 0.6.3 1.0.20 1.5.9'
 
-# The longest first, so that the end is not one test alone.
+# script: its subjects
 tests() {
     echo "live: 0.6.3 1.5.9"
     echo "journal: 0.6.3 1.5.9"

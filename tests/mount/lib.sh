@@ -88,7 +88,7 @@ daemon_of() {
 unmount() {
     lib_mnt=${1:-$MNT}
     lib_pid=$(daemon_of "$lib_mnt")
-    mountpoint -q "$lib_mnt" || lib_mount_failed "$lib_mnt" 'it is not mounted any more'
+    kill -0 "$lib_pid" 2>/dev/null || lib_mount_failed "$lib_mnt" 'its daemon has ended already'
     wait_until fusermount3 -u "$lib_mnt"
     forget_daemon "$lib_mnt"
     lib_status=0
@@ -262,8 +262,8 @@ sql_entries() {
         c AS (SELECT collections.id, collections.name, tenant, database, dimension FROM collections JOIN tenancy ON tenancy.scope = $lib_join),
         long AS (SELECT *, CASE WHEN tenant = 'default_tenant' AND database = 'default_database' THEN name
             ELSE name || '@' || replace(tenant, '.', '%2E') || '.' || replace(database, '.', '%2E') END AS text FROM c),
-        entries AS (SELECT id, name, tenant, database, dimension, iif(length(text) > 255, '%id-' || id, text) AS entry,
-            iif(length(name) > 255, '%id-' || id, name) AS short FROM long) $2"
+        entries AS (SELECT id, name, tenant, database, dimension, CASE WHEN length(text) > 255 THEN '%id-' || id ELSE text END AS entry,
+            CASE WHEN length(name) > 255 THEN '%id-' || id ELSE name END AS short FROM long) $2"
 }
 
 # entry_of DIR NAME: of a collection of the default database
@@ -381,7 +381,7 @@ end_background() {
 # position_of DIR SEGMENT: the last row of the WAL that was applied to it, or nothing: of the table, where older releases store a blob,
 # and for vector segments before 0.5.6 of the pickle
 position_of() {
-    lib_position=$(sql "$1" "SELECT iif(typeof(seq_id) = 'blob', '0x' || hex(seq_id), seq_id) FROM max_seq_id WHERE segment_id = '$2'")
+    lib_position=$(sql "$1" "SELECT CASE typeof(seq_id) WHEN 'blob' THEN '0x' || hex(seq_id) ELSE seq_id END FROM max_seq_id WHERE segment_id = '$2'")
     if [ -z "$lib_position" ] && [ -e "$1/$2/index_metadata.pickle" ]; then
         lib_position=$(index_pickle "$1/$2/index_metadata.pickle" | jq -r '.max_seq_id // empty')
     fi

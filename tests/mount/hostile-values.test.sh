@@ -1,0 +1,104 @@
+#!/bin/sh
+# limit: 600
+# Values of the wrong storage class, and JSON that is none, huge or deep: shown as what they are, or as an error of that collection.
+# shellcheck source=tests/mount/lib.sh
+. "$CHROMAFS_LIB"
+# shellcheck source=tests/mount/helpers/damage.sh
+. "${CHROMAFS_LIB%/*}/helpers/damage.sh"
+
+ALLOWED="/(info.json|config/[a-z_]*|wal_gap|max_seq_id)'?: ($(errno_text EILSEQ)|$(errno_text EIO)|Argument list too long|File too large)"
+
+# bad WHAT: goes on, to find all of them, and fails in the end
+bad() {
+    note "BAD: $1"
+    echo "$1" >>"$WORK/bad"
+}
+
+# set_each TABLE COLUMN CONDITION: to values of every class, one after the other; what can't be read is of the collections alone
+set_each() {
+    for value in NULL -1 9223372036854775807 9e999 "''" "x'ff00ff'" "CAST(x'ff00' AS TEXT)" "printf('%.*c', 3000000, 'v')"; do
+        rm -f "$DIR/chroma.sqlite3"
+        cp "$CHROMAFS_FIXTURES/chroma-1.5.9/dir/chroma.sqlite3" "$DIR/chroma.sqlite3"
+        # a column that can't take it stays as it is
+        sqlite3 "$DIR/chroma.sqlite3" "PRAGMA foreign_keys=OFF; PRAGMA ignore_check_constraints=ON;
+            UPDATE OR IGNORE $1 SET $2 = $value WHERE $3" 2>/dev/null || continue
+        (assert_readable_but "$ALLOWED") >why 2>&1 || bad "$1.$2 = $value: $(head -n 1 why)"
+        assert_alive
+        [ ! -s "$WORK/.found" ] || note "$1.$2 = $value: $(wc -l <"$WORK/.found") unreadable: $(head -n 1 "$WORK/.found")"
+        timeout 60 cat "$MNT/info.json" >shown 2>/dev/null || bad "$1.$2 = $value: info.json can't be read"
+    done
+}
+
+storage_classes() {
+    set_each max_seq_id seq_id 1
+    set_each embeddings seq_id 1
+    set_each embeddings embedding_id 'id % 2'
+    set_each embeddings_queue topic 1
+    set_each embeddings_queue id 1
+    set_each embeddings_queue vector 1
+    set_each embeddings_queue encoding 1
+    set_each embeddings_queue metadata 1
+    set_each embeddings_queue operation 1
+    set_each embeddings_queue_config config_json_str 1
+    set_each collections dimension 1
+    set_each collections config_json_str "name = 'docs'"
+    set_each collections schema_str "name = 'docs'"
+    set_each collections database_id "name = 'docs'"
+    set_each collection_metadata str_value 1
+    set_each collection_metadata int_value 1
+    set_each collection_metadata key 1
+    set_each segments type 1
+    set_each segments scope 1
+    set_each segments collection "scope = 'VECTOR'"
+    set_each databases name 1
+    set_each databases tenant_id 1
+}
+
+# json_is WHAT EXPRESSION: the configuration and schema of one collection
+json_is() {
+    for column in config_json_str schema_str; do
+        rm -f "$DIR/chroma.sqlite3"
+        cp "$CHROMAFS_FIXTURES/chroma-1.5.9/dir/chroma.sqlite3" "$DIR/chroma.sqlite3"
+        sql "UPDATE collections SET $column = $2 WHERE name = 'space_l2'"
+        assert_readable_but "^(cat|find): '?./collections/space_l2/"
+        [ ! -s "$WORK/.found" ] || note "$column $1: $(head -n 1 "$WORK/.found")"
+        assert_eq '' "$(problems "$MNT/collections/docs/info.json")" 'problems of another collection'
+    done
+}
+
+bad_json() {
+    json_is 'no JSON' "'{'"
+    json_is 'an array' "'[]'"
+    json_is 'a string' "'\"x\"'"
+    json_is 'deep arrays' "replace(hex(zeroblob(100000)), '00', '[')"
+    json_is 'deep objects' "replace(hex(zeroblob(100000)), '00', '{\"a\":')"
+    json_is 'a deep end' "'{\"hnsw\":' || replace(hex(zeroblob(3000)), '00', '[') || replace(hex(zeroblob(3000)), '00', ']') || '}'"
+    json_is 'three million keys' "'{' || replace(hex(zeroblob(300000)), '00', '\"a\":1,') || '\"b\":1}'"
+    json_is 'huge numbers' "'{\"hnsw\":{\"space\":\"l2\",\"M\":1e999,\"ef_construction\":99999999999999999999}}'"
+    json_is 'wrong types' "'{\"hnsw\":{\"space\":[],\"max_neighbors\":\"x\",\"ef_construction\":{},\"ef_search\":null}}'"
+    json_is 'negative numbers' "'{\"hnsw\":{\"space\":\"l2\",\"max_neighbors\":-1,\"ef_construction\":-1,\"ef_search\":-1}}'"
+    json_is 'a space with a line feed' "'{\"hnsw\":{\"space\":\"l2\\nevil\"}}'"
+    json_is 'invalid UTF-8' "CAST(x'7b22ff223a317d' AS TEXT)"
+    json_is 'a NUL' "CAST(x'7b7d007b' AS TEXT)"
+}
+
+many_metadata() {
+    rm -f "$DIR/chroma.sqlite3"
+    cp "$CHROMAFS_FIXTURES/chroma-1.5.9/dir/chroma.sqlite3" "$DIR/chroma.sqlite3"
+    sql "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 100000)
+        INSERT INTO collection_metadata (collection_id, key, str_value)
+        SELECT (SELECT id FROM collections WHERE name = 'space_l2'), 'key' || x, printf('%.*c', 1000, 'v') FROM n"
+    before=$(rss_kib)
+    assert_readable_but "^(cat|find): '?./collections/space_l2/"
+    after=$(rss_kib)
+    note "a hundred MB of metadata: $(wc -l <"$WORK/.found") unreadable; $before KiB before, $after KiB after"
+    [ "$after" -lt $((before + 300000)) ] || bad "the daemon grew from $before to $after KiB"
+}
+
+mount_fixture chroma-1.5.9
+for part in bad_json many_metadata storage_classes; do
+    note "$part: $(date +%T)"
+    "$part"
+done
+unmount
+[ ! -s "$WORK/bad" ] || fail "$(wc -l <"$WORK/bad") values hide more than what they belong to"
