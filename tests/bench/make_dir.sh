@@ -1,0 +1,80 @@
+#!/bin/sh
+# usage: make_dir.sh records BASE DIR [RECORDS [DIMENSION]]
+#        make_dir.sh collections BASE DIR [COLLECTIONS]
+# Makes a large persist directory in DIR, which must not exist yet, from the tables of BASE (the chroma.sqlite3 of a fixture of Chroma 0.6.3,
+# so that Chroma itself accepts it):
+#   records      one collection, its index with one deleted element for every ten records, a full-text row for each record,
+#                and 1,000 rows of the write-ahead log behind the position of the index
+#   collections  many collections that were never written to
+set -eu
+MAKE_INDEX=${MAKE_INDEX:-$(dirname "$0")/make_index}
+
+say_sql() { printf '%s\n' "$@"; }
+
+# The fixture's own rows go; the migrations and the default tenant and database stay.
+empty_tables() {
+    for table in embeddings_queue embedding_metadata embeddings embedding_fulltext_search max_seq_id segment_metadata segments \
+        collection_metadata collections; do
+        say_sql "DELETE FROM $table;"
+    done
+    say_sql "DELETE FROM databases WHERE name <> 'default_database';" "DELETE FROM tenants WHERE id <> 'default_tenant';"
+}
+
+# id KIND NUMBER in awk: a UUID
+awk_ids='function id(kind, n) { return sprintf("%08x-0000-4000-8000-%012x", kind, n) }
+function collection(n, name, dimension) {
+    printf "INSERT INTO collections(id,name,dimension,database_id,config_json_str) VALUES(\047%s\047,\047%s\047,%s,\047%s\047,NULL);\n",
+        id(1, n), name, dimension, "00000000-0000-0000-0000-000000000000"
+    printf "INSERT INTO segments VALUES(\047%s\047,\047urn:chroma:segment/vector/hnsw-local-persisted\047,\047VECTOR\047,\047%s\047);\n",
+        id(2, n), id(1, n)
+    printf "INSERT INTO segments VALUES(\047%s\047,\047urn:chroma:segment/metadata/sqlite\047,\047METADATA\047,\047%s\047);\n",
+        id(3, n), id(1, n)
+}'
+
+collections_sql() {
+    awk -v count="$1" "$awk_ids"' BEGIN { for (n = 1; n <= count; n++) collection(n, sprintf("collection-%05d", n), "NULL") }'
+}
+
+records_sql() {
+    awk -v elements="$1" -v dimension="$2" -v every="$3" -v log_rows="$4" "$awk_ids"'
+    function blob(n) { return sprintf("x\047%016X\047", n) }
+    function position(segment, n) { printf "INSERT INTO max_seq_id VALUES(\047%s\047,%s);\n", segment, blob(n) }
+    BEGIN {
+        collection(1, "records", dimension)
+        position(id(2, 1), elements)
+        position(id(3, 1), elements + log_rows)
+        for (n = 1; n <= elements; n++) {
+            if (n % every == 0)
+                continue
+            printf "INSERT INTO embeddings(id,segment_id,embedding_id,seq_id) VALUES(%d,\047%s\047,\047id-%d\047,%s);\n", n, id(3, 1), n, blob(n)
+            printf "INSERT INTO embedding_metadata(id,key,int_value) VALUES(%d,\047page\047,%d);\n", n, n % 100
+            printf "INSERT INTO embedding_metadata(id,key,string_value) VALUES(%d,\047chroma:document\047,\047%s\047);\n", n,
+                sprintf("record %d says something about matter %d", n, n * 7919 % 1009)
+        }
+        for (n = 0; n <= log_rows; n++)
+            printf "INSERT INTO embeddings_queue(seq_id,operation,topic,id,vector,encoding,metadata) VALUES(%d,1,\047persistent://default/default/%s\047,\047id-1\047,zeroblob(%d),\047FLOAT32\047,NULL);\n",
+                elements + n, id(1, 1), 4 * dimension
+    }'
+    say_sql "INSERT INTO embedding_fulltext_search(rowid,string_value) SELECT id,string_value FROM embedding_metadata WHERE key='chroma:document';"
+}
+
+# apply DIR: runs the SQL of stdin; only speed, the directory need not survive the machine
+apply() {
+    { say_sql 'PRAGMA journal_mode=OFF;' 'PRAGMA synchronous=OFF;' 'BEGIN;' && empty_tables && cat && say_sql 'COMMIT;' 'VACUUM;'; } |
+        sqlite3 -bail "$1/chroma.sqlite3" >/dev/null
+}
+
+kind=$1 base=$2 dir=$3
+mkdir "$dir"
+cp "$base" "$dir/chroma.sqlite3"
+case $kind in
+collections) collections_sql "${4:-10000}" | apply "$dir" ;;
+records)
+    records=${4:-100000} dimension=${5:-384}
+    elements=$((records * 11 / 10))
+    records_sql "$elements" "$dimension" 11 1000 | apply "$dir"
+    mkdir "$dir/00000002-0000-4000-8000-000000000001"
+    "$MAKE_INDEX" "$dir/00000002-0000-4000-8000-000000000001" "$elements" "$dimension" 11
+    ;;
+*) exit 2 ;;
+esac
