@@ -88,7 +88,7 @@ static int read_levels(struct walk *w)
 {
         uint32_t highest = 0;
         for (uint32_t id = 0; id < w->header->count; id++) {
-                uint32_t level;
+                uint32_t level = 0;
                 int r = walk_entry(w, id, &level);
                 if (r < 0)
                         return r;
@@ -130,7 +130,7 @@ static int check_list(struct walk *w, const unsigned char *list, uint32_t id, ui
 
 static int check_entry(struct walk *w, uint32_t id)
 {
-        uint32_t levels;
+        uint32_t levels = 0;
         int r = walk_entry(w, id, &levels);
         if (r == 0 && levels != w->levels[id])
                 r = error_set(w->e, EIO, FILE_NAME " changed while it was read");

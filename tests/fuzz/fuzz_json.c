@@ -48,7 +48,10 @@ static void try_double(const char *bytes, size_t size)
         char buffer[32];
         memcpy(&d, bytes, size < sizeof d ? size : sizeof d);
         double back = strtod(json_format_double(d, buffer), NULL);
-        if (memcmp(&back, &d, sizeof d) != 0 && !isnan(d))
+        uint64_t bits, back_bits; /* -0.0 is not 0.0 */
+        memcpy(&bits, &d, sizeof bits);
+        memcpy(&back_bits, &back, sizeof back_bits);
+        if (bits != back_bits && !isnan(d))
                 abort();
         struct json_object *object = json_double(d);
         check_rendered(object);

@@ -73,7 +73,7 @@ static void decodes_only_what_is_encoded(void **state)
         for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
                 char buffer[16];
                 size_t len;
-                (void) strcpy(buffer, bad[i]);
+                memcpy(buffer, bad[i], strlen(bad[i]) + 1);
                 assert_false(entry_decode(buffer, &len));
         }
 }

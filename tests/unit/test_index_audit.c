@@ -1,4 +1,5 @@
 #include <setjmp.h>
+#include <stdio.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -116,9 +117,10 @@ static void each_damaged_file(void **state)
                 { "link_lists.bin", 4, 3 },                         /* no size that M allows */
         };
         for (unsigned i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-                char id[37], path[64] = "";
+                char id[37], path[64];
                 index_dir_make(d->fd, test_uuid(i + 10, id), &(struct index_dir){ .count = 10 });
-                int fd = openat(d->fd, strcat(strcat(strcat(path, id), "/"), cases[i].file), O_WRONLY);
+                (void) snprintf(path, sizeof(path), "%s/%s", id, cases[i].file);
+                int fd = openat(d->fd, path, O_WRONLY);
                 assert_int_equal(pwrite(fd, &cases[i].byte, 1, (off_t) cases[i].offset), 1);
                 (void) close(fd);
                 struct index_audit a;

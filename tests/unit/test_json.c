@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <math.h>
 #include <setjmp.h>
+#include <stdio.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -78,7 +79,7 @@ static void test_double(void **state)
         for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
                 char buffer[32], line[40];
                 assert_string_equal(json_format_double(cases[i].d, buffer), cases[i].expected);
-                (void) strcat(strcpy(line, cases[i].expected), "\n");
+                (void) snprintf(line, sizeof line, "%s\n", cases[i].expected);
                 check_render(json_double(cases[i].d), line);
         }
         check_render(json_double(NAN), "null\n");

@@ -277,8 +277,10 @@ static void test_fixtures(void **state)
 {
         (void) state;
         const char *root = getenv("CHROMAFS_FIXTURES");
-        if (root == NULL)
+        if (root == NULL) {
                 skip();
+                return; /* for the analyzer */
+        }
         DIR *dir = opendir(root);
         assert_non_null(dir);
         size_t checked = 0;

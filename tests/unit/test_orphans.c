@@ -1,4 +1,5 @@
 #include <setjmp.h>
+#include <stdio.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -65,8 +66,8 @@ static void kinds(void **state)
         make_index(d, 3);
         assert_int_equal(mkdirat(d->fd, test_uuid(2, id), 0755), 0);
         assert_int_equal(mkdirat(d->fd, test_uuid(5, id), 0755), 0);
-        char path[64] = "";
-        (void) strcat(strcat(path, id), "/header.bin");
+        char path[64];
+        (void) snprintf(path, sizeof(path), "%s/header.bin", id);
         assert_int_equal(symlinkat("/etc/passwd", d->fd, path), 0);
         struct orphans o = list(d);
         assert_int_equal(o.count, 4);
