@@ -1,11 +1,14 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "ops/catalog.h"
@@ -220,9 +223,12 @@ static void test_refused(void **state)
                 { "ALTER TABLE segments RENAME COLUMN scope TO score", -EILSEQ },
                 { "ALTER TABLE collections RENAME COLUMN name TO label", -EILSEQ },
                 { "DROP TABLE segments; CREATE VIEW segments AS SELECT 1 AS id, 2 AS type, 3 AS scope, 4 AS collection", -EILSEQ },
-                { "INSERT INTO collections (id, name, database_id) VALUES ('c', hex(zeroblob(600000)), 'x')", -E2BIG },
-                { "INSERT INTO segments VALUES (zeroblob(2000000), 't', 's', 'c')", -E2BIG },
-                { "INSERT INTO tenants VALUES (hex(zeroblob(1000000)))", -E2BIG },
+                /* More large values than anyone has by accident. */
+                { "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n LIMIT 1001)"
+                  " INSERT INTO max_seq_id SELECT i, zeroblob(1050000) FROM n",
+                  -E2BIG },
+                /* No way to tell which row it is. */
+                { "ALTER TABLE tenants ADD COLUMN rowid; INSERT INTO tenants VALUES (hex(zeroblob(1000000)), 1)", -E2BIG },
                 { "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n LIMIT 300)"
                   " INSERT INTO tenants SELECT zeroblob(1000000 + i) FROM n",
                   -E2BIG },
@@ -240,13 +246,138 @@ static void test_refused(void **state)
         }
 }
 
+/* A value beyond the limit, in whatever column, is absent, and all else of the directory is there. */
+static void test_oversized(void **state)
+{
+        (void) state;
+        static const struct {
+                const char *column, *sql; /* inserts a row with a large value in the column */
+        } cases[] = {
+                { "tenants.id", "INSERT INTO tenants SELECT * FROM large" },
+                { "databases.id", "INSERT INTO databases SELECT *, 'n', 't' FROM large" },
+                { "databases.name", "INSERT INTO databases SELECT 'i', *, 't' FROM large" },
+                { "databases.tenant_id", "INSERT INTO databases SELECT 'i', 'n', * FROM large" },
+                { "collections.id", "INSERT INTO collections (id, name, database_id) SELECT *, 'n', 'd' FROM large" },
+                { "collections.name", "INSERT INTO collections (id, name, database_id) SELECT 'i', *, 'd' FROM large" },
+                { "collections.database_id", "INSERT INTO collections (id, name, database_id) SELECT 'i', 'n', * FROM large" },
+                { "collections.dimension",
+                  "INSERT INTO collections (id, name, database_id, dimension) SELECT 'i', 'n', 'd', * FROM large" },
+                { "segments.id", "INSERT INTO segments SELECT *, 't', 's', 'c' FROM large" },
+                { "segments.type", "INSERT INTO segments SELECT 'i', *, 's', 'c' FROM large" },
+                { "segments.scope", "INSERT INTO segments SELECT 'i', 't', *, 'c' FROM large" },
+                { "segments.collection", "INSERT INTO segments SELECT 'i', 't', 's', * FROM large" },
+                { "max_seq_id.segment_id", "INSERT INTO max_seq_id SELECT *, 3 FROM large" },
+                { "max_seq_id.seq_id", "INSERT INTO max_seq_id SELECT '" UUID("3") "', * FROM large" },
+        };
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                struct schema s;
+                char said[160];
+                make(&s, GENERATIONS - 1);
+                insert_collection(&s, GENERATIONS - 1);
+                schema_exec(&s, "CREATE TABLE large AS SELECT hex(zeroblob(1500000))");
+                schema_exec(&s, cases[i].sql);
+                CLEANUP(catalog_free)
+                struct catalog *c = read_catalog(&s);
+                (void) snprintf(said, sizeof said, "%s has 3000000 bytes in one row, beyond the limit of 1048576", cases[i].column);
+                if (strstr(c->damage.bytes, said) == NULL)
+                        fail_msg("'%s' does not say '%s'", c->damage.bytes, said);
+                check_collection(c);
+                assert_int_equal(catalog_segment(c, UUID("3"))->position_bad, strcmp(cases[i].column, "max_seq_id.seq_id") == 0);
+                schema_remove(&s);
+        }
+}
+
+static void check_purge_and_queue(void)
+{
+        struct schema s;
+        make(&s, GENERATIONS - 1);
+        schema_exec(&s, "INSERT INTO embeddings_queue_config VALUES (1, hex(zeroblob(1500000)));"
+                        "DROP TABLE embeddings_queue; CREATE TABLE embeddings_queue (seq_id, topic);"
+                        "INSERT INTO embeddings_queue VALUES (5, 't'), (hex(zeroblob(700000)), 't')");
+        CLEANUP(catalog_free)
+        struct catalog *c = read_catalog(&s);
+        assert_int_equal(c->automatically_purge, PURGE_UNKNOWN);
+        assert_false(c->has_queue_max);
+        assert_non_null(strstr(c->damage.bytes, "embeddings_queue.seq_id has 1400000 bytes"));
+        schema_remove(&s);
+}
+
+/* Several in one row and in rows that follow each other, at the ends of what a rowid can be, beside a table that is missing. */
+static void test_oversized_rows(void **state)
+{
+        (void) state;
+        struct schema s;
+        check_purge_and_queue();
+        make(&s, GENERATIONS - 1);
+        schema_exec(&s, "DROP TABLE maintenance_log;"
+                        "INSERT INTO segments (rowid, id, type, scope, collection) VALUES"
+                        " (-9223372036854775808, 'a', zeroblob(1048577), zeroblob(2000000), 'x'), (-5, 'b', 't', 's', 'x'),"
+                        " (-4, 'c', 't', zeroblob(1048576), 'x'), (7, 'd', zeroblob(9000000), 's', 'x'),"
+                        " (8, 'e', zeroblob(9000000), 's', 'x'), (9223372036854775807, 'f', 't', 's', zeroblob(1048577))");
+        CLEANUP(catalog_free)
+        struct catalog *c = read_catalog(&s);
+        static const struct {
+                const char *id;
+                size_t type_len, scope_len, collection_len;
+        } expected[] = { { "a", 0, 0, 1 }, { "b", 1, 1, 1 }, { "c", 1, 1048576, 1 },
+                         { "d", 0, 1, 1 }, { "e", 0, 1, 1 }, { "f", 1, 1, 0 } };
+        assert_int_equal(c->segment_count, 6);
+        for (size_t i = 0; i < c->segment_count; i++) {
+                assert_text(&c->segments[i].id, expected[i].id);
+                assert_int_equal(c->segments[i].type.len, expected[i].type_len);
+                assert_int_equal(c->segments[i].scope_text.len, expected[i].scope_len);
+                assert_int_equal(c->segments[i].collection_id.len, expected[i].collection_len);
+        }
+        assert_text(&c->damage, "the database lacks table maintenance_log; segments.type has 1048577 bytes in one row, beyond the "
+                                "limit of 1048576: it is taken for absent");
+        schema_remove(&s);
+}
+
+/* What is absent in a collection leads nowhere, even to what is absent in a database. */
+static void test_oversized_reference(void **state)
+{
+        (void) state;
+        struct schema s;
+        make(&s, GENERATIONS - 1);
+        schema_exec(&s, "INSERT INTO databases VALUES (zeroblob(2000000), 'large', 'default_tenant');"
+                        "INSERT INTO collections (id, name, database_id) VALUES ('c', 'n', zeroblob(2000000))");
+        CLEANUP(catalog_free)
+        struct catalog *c = read_catalog(&s);
+        assert_int_equal(c->database_count, 2);
+        assert_text(&c->collections[0].database, "");
+        schema_remove(&s);
+}
+
+/* A text may be within the limit as UTF-16 and beyond it as UTF-8. */
+static void test_oversized_utf16(void **state)
+{
+        (void) state;
+        struct schema s = { .path = "/tmp/chromafs-unit-XXXXXX", .dirfd = -1 };
+        char path[96];
+        assert_non_null(mkdtemp(s.path));
+        (void) snprintf(path, sizeof path, "%s/" DB_FILE, s.path);
+        s.dirfd = open(s.path, O_DIRECTORY | O_CLOEXEC | O_RDONLY);
+        assert_int_equal(sqlite3_open(path, &s.sqlite), SQLITE_OK);
+        schema_exec(&s, "PRAGMA encoding = 'UTF-16le'; CREATE TABLE migrations (dir, version, hash);"
+                        "INSERT INTO migrations VALUES ('sysdb', 3, '');"
+                        "CREATE TABLE collections (id, name, dimension); CREATE TABLE segments (id, type, scope, collection);"
+                        "INSERT INTO collections VALUES ('c', replace(hex(zeroblob(200000)), '0', char(8364)), 3)");
+        CLEANUP(catalog_free)
+        struct catalog *c = read_catalog(&s);
+        assert_text(&c->collections[0].name, "");
+        assert_int_equal(c->collections[0].dimension, 3);
+        assert_non_null(strstr(c->damage.bytes, "collections.name has 1200000 bytes"));
+        schema_remove(&s);
+}
+
 /* After a refusal the connection reads large values again, and is in no transaction. */
 static void test_restored(void **state)
 {
         (void) state;
         struct schema s;
         make(&s, GENERATIONS - 1);
-        schema_exec(&s, "INSERT INTO tenants VALUES (hex(zeroblob(1000000)))");
+        schema_exec(&s, "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n LIMIT 300)"
+                        " INSERT INTO tenants SELECT zeroblob(1000000 + i) FROM n");
         CLEANUP(db_close)
         struct db *db = schema_open(&s);
         struct catalog *c = NULL;
@@ -501,10 +632,14 @@ static void test_fixtures(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_generations), cmocka_unit_test(test_empty),      cmocka_unit_test(test_purge),
-                cmocka_unit_test(test_damage),      cmocka_unit_test(test_refused),    cmocka_unit_test(test_restored),
-                cmocka_unit_test(test_tenants),     cmocka_unit_test(test_segments),   cmocka_unit_test(test_duplicates),
-                cmocka_unit_test(test_positions),   cmocka_unit_test(test_file_state), cmocka_unit_test(test_many),
+                cmocka_unit_test(test_generations),     cmocka_unit_test(test_empty),
+                cmocka_unit_test(test_purge),           cmocka_unit_test(test_damage),
+                cmocka_unit_test(test_refused),         cmocka_unit_test(test_oversized),
+                cmocka_unit_test(test_oversized_rows),  cmocka_unit_test(test_oversized_reference),
+                cmocka_unit_test(test_oversized_utf16), cmocka_unit_test(test_restored),
+                cmocka_unit_test(test_tenants),         cmocka_unit_test(test_segments),
+                cmocka_unit_test(test_duplicates),      cmocka_unit_test(test_positions),
+                cmocka_unit_test(test_file_state),      cmocka_unit_test(test_many),
                 cmocka_unit_test(test_fixtures),
         };
         return cmocka_run_group_tests_name("catalog", tests, NULL, NULL);

@@ -110,6 +110,43 @@ static void test_detail(void **state)
         schema_remove(&s);
 }
 
+/* The limit is on all that a collection has: its values, and its rows when they hold next to nothing. */
+static void test_detail_limit(void **state)
+{
+        (void) state;
+        static const struct {
+                const char *sql;
+                int code;
+        } cases[] = {
+                { "SELECT 'c', i, hex(zeroblob(500000)), NULL, NULL, NULL FROM n LIMIT 15", 0 },
+                { "SELECT 'c', i, hex(zeroblob(500000)), NULL, NULL, NULL FROM n LIMIT 17", -E2BIG },
+                { "SELECT 'c', i, NULL, 1, NULL, NULL FROM n LIMIT 60000", 0 },
+                { "SELECT 'c', i, NULL, 1, NULL, NULL FROM n LIMIT 170000", -E2BIG },
+                { "SELECT 'd', i, hex(zeroblob(500000)), NULL, NULL, NULL FROM n LIMIT 17", 0 },
+        };
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                struct schema s;
+                char sql[256];
+                struct error e = { 0 };
+                struct collection_detail detail;
+                schema_make(&s, 10, 6, 2);
+                (void) snprintf(sql, sizeof sql,
+                                "INSERT INTO collections (id, name, database_id) VALUES ('c', 'n', 'd');"
+                                "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n LIMIT 200000)"
+                                " INSERT INTO collection_metadata %s",
+                                cases[i].sql);
+                schema_exec(&s, sql);
+                CLEANUP(catalog_free)
+                struct catalog *c = read_catalog(&s);
+                assert_int_equal(read_detail(&s, c, &detail, &e), cases[i].code);
+                if (cases[i].code == 0)
+                        collection_detail_clear(&detail);
+                else
+                        assert_non_null(strstr(e.text, "of the collection are larger than the 16 MiB"));
+                schema_remove(&s);
+        }
+}
+
 /* Generations without bool_value, config_json_str and schema_str. */
 static void test_detail_old(void **state)
 {
@@ -134,6 +171,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_detail),
                 cmocka_unit_test(test_detail_old),
+                cmocka_unit_test(test_detail_limit),
         };
         return cmocka_run_group_tests_name("collection_detail", tests, NULL, NULL);
 }
