@@ -277,23 +277,11 @@ segment_of() {
         WHERE entries.name = '$2' AND tenant = 'default_tenant' AND database = 'default_database' AND scope = '$3'"
 }
 
-# index_pickle FILE: what Chroma remembers of an index, as JSON: max_seq_id, total_elements_added, labels (label_to_id's keys).
-# The classes in it are not needed for that.
+# index_pickle FILE: what Chroma remembers of an index, as JSON: max_seq_id, total_elements_added, labels (label_to_id's keys); Python
+# read it when the fixture was made.
 index_pickle() {
-    python3 -c '
-import json, pickle, sys
-
-class Any:
-    pass
-
-class Reader(pickle.Unpickler):
-    def find_class(self, module, name):
-        return Any
-
-data = Reader(open(sys.argv[1], "rb")).load()
-data = data if isinstance(data, dict) else vars(data)
-print(json.dumps({"max_seq_id": data.get("max_seq_id"), "total_elements_added": data["total_elements_added"],
-                  "labels": sorted(data["label_to_id"])}))' "$1"
+    lib_segment=${1%/*}
+    jq --arg id "${lib_segment##*/}" '.[$id]' "${TRUTH%/*}/pickles.json"
 }
 
 # --- the whole tree -------------------------------------------------------
