@@ -68,7 +68,7 @@ int catalog_read(struct db *db, struct catalog **ret, struct error *e)
         if (r < 0)
                 return r;
         struct row_reader reader;
-        row_reader_begin(&reader, db, VALUE_MAX, CATALOG_MAX, e);
+        row_reader_begin(&reader, db, VALUE_MAX, CATALOG_MAX, "the tables that name collections", e);
         r = read_parts(&reader, c);
         row_reader_end(&reader);
         db_end(db);

@@ -79,11 +79,11 @@ struct catalog {
         uint64_t triggers;                          /* in sqlite_schema: no Chroma makes one */
         bool has_fts;                               /* embedding_fulltext_search is there, with all five shadow tables */
         struct text fts_sql;                        /* the statement that made it, "" without */
-        struct text damage; /* what is missing that this version must have, as one sentence; "" when nothing */
+        struct text damage; /* what is missing that this version must have, or too large, as one sentence; "" when nothing */
 };
 
-/* Reads everything inside one transaction that it begins and ends. *ret is the caller's. Text columns are limited to 1 MiB a value and
-   256 MiB in all: beyond is -E2BIG. */
+/* Reads everything inside one transaction that it begins and ends. *ret is the caller's. A value of more than 1 MiB is taken for absent, and
+   the first such is in `damage`; 256 MiB in all are the limit: beyond is -E2BIG. */
 int catalog_read(struct db *db, struct catalog **ret, struct error *e);
 
 const struct collection *catalog_collection(const struct catalog *c, const char *id);
@@ -111,7 +111,8 @@ struct collection_detail {
         struct text schema_json; /* collections.schema_str; likewise */
 };
 
-/* Reads what only this collection has, inside a transaction that the caller began. The caller clears *ret. */
+/* Reads what only this collection has, inside a transaction that the caller began. The caller clears *ret. 16 MiB in all are the limit, with
+   100 bytes for each row besides its values: beyond is -E2BIG. */
 int collection_detail_read(struct db *db, const struct collection *collection, struct collection_detail *ret, struct error *e);
 void collection_detail_clear(struct collection_detail *detail);
 

@@ -8,7 +8,6 @@
 #include "ops/catalog_parts.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,8 +71,8 @@ static int add_tenant(struct row_reader *reader, struct catalog *c, struct text 
 int catalog_read_tenants(struct row_reader *reader, struct catalog *c)
 {
         struct text *tenant = NULL;
-        CLEANUP(sqlite3_finalize)
-        sqlite3_stmt *rows = NULL;
+        CLEANUP(row_scan)
+        struct row_scan rows = { 0 };
         int r = db_has_table(reader->db, "tenants", reader->e);
         if (r == 0) {
                 if (c->version.sysdb >= SYSDB_TENANTS)
@@ -81,12 +80,11 @@ int catalog_read_tenants(struct row_reader *reader, struct catalog *c)
                 r = add_tenant(reader, c, &tenant);
                 return r < 0 ? r : set_literal(reader, tenant, CATALOG_DEFAULT_TENANT);
         }
-        if (r > 0)
-                r = row_prepare(reader, &rows, "SELECT id FROM tenants", NULL);
-        while (r >= 0 && (r = row_step(reader, rows)) > 0) {
+        row_scan_begin(&rows, reader, "tenants", (const char *const[ROW_SCAN_COLUMNS]){ "id" }, INT64_MIN);
+        while (r >= 0 && (r = row_scan_next(&rows)) > 0) {
                 r = add_tenant(reader, c, &tenant);
                 if (r == 0)
-                        r = row_text(reader, rows, 0, tenant);
+                        r = row_scan_text(&rows, 0, tenant);
         }
         if (r == 0)
                 sort(c->tenants, c->tenant_count, sizeof *c->tenants, compare_texts);
@@ -105,45 +103,46 @@ static int add_default_database(struct row_reader *reader, struct catalog *c)
         return r < 0 ? r : set_literal(reader, &database->tenant, CATALOG_DEFAULT_TENANT);
 }
 
-static int add_database(struct row_reader *reader, struct catalog *c, sqlite3_stmt *row)
+static int add_database(struct row_reader *reader, struct catalog *c, struct row_scan *row)
 {
         int r = row_grow(reader, &c->databases, c->database_count, sizeof *c->databases);
         if (r < 0)
                 return r;
         struct database *database = &c->databases[c->database_count++];
-        r = row_text(reader, row, 0, &database->id);
+        r = row_scan_text(row, 0, &database->id);
         if (r == 0)
-                r = row_text(reader, row, 1, &database->name);
-        return r < 0 ? r : row_text(reader, row, 2, &database->tenant);
+                r = row_scan_text(row, 1, &database->name);
+        return r < 0 ? r : row_scan_text(row, 2, &database->tenant);
 }
 
 int catalog_read_databases(struct row_reader *reader, struct catalog *c)
 {
-        CLEANUP(sqlite3_finalize)
-        sqlite3_stmt *rows = NULL;
+        CLEANUP(row_scan)
+        struct row_scan rows = { 0 };
         int r = db_has_table(reader->db, "databases", reader->e);
         if (r == 0)
                 return c->version.sysdb >= SYSDB_TENANTS ? 0 : add_default_database(reader, c);
-        if (r > 0)
-                r = row_prepare(reader, &rows, "SELECT id, name, tenant_id FROM databases", NULL);
-        while (r >= 0 && (r = row_step(reader, rows)) > 0)
-                r = add_database(reader, c, rows);
+        row_scan_begin(&rows, reader, "databases", (const char *const[ROW_SCAN_COLUMNS]){ "id", "name", "tenant_id" }, INT64_MIN);
+        while (r >= 0 && (r = row_scan_next(&rows)) > 0)
+                r = add_database(reader, c, &rows);
         if (r == 0)
                 sort(c->databases, c->database_count, sizeof *c->databases, compare_databases_by_id);
         return r;
 }
 
 /* Names the database and tenant that a collection's database_id leads to; "" for both when it leads nowhere. */
-static int find_database(struct row_reader *reader, const struct catalog *c, struct collection *collection, sqlite3_stmt *row)
+static int find_database(struct row_reader *reader, const struct catalog *c, struct collection *collection, struct row_scan *row)
 {
         CLEANUP(free)
         char *bytes = NULL;
         struct text id = { NULL, 0 };
-        int r = row_text(reader, row, 3, &id);
+        int r = row_scan_text(row, 3, &id);
         if (r < 0)
                 return r;
         bytes = id.bytes;
-        const struct database *database = catalog_find(c->databases, c->database_count, sizeof *c->databases, &id);
+        const struct database *database = NULL;
+        if (sqlite3_column_type(row->row, 3) != SQLITE_NULL) /* NULL is no database, even when some database's id is NULL as well */
+                database = catalog_find(c->databases, c->database_count, sizeof *c->databases, &id);
         const struct text none = { (char[]){ "" }, 0 };
         const struct text *name = database != NULL ? &database->name : &none;
         const struct text *tenant = database != NULL ? &database->tenant : &none;
@@ -153,12 +152,12 @@ static int find_database(struct row_reader *reader, const struct catalog *c, str
         return 0;
 }
 
-static int read_collection(struct row_reader *reader, const struct catalog *c, struct collection *collection, sqlite3_stmt *row,
+static int read_collection(struct row_reader *reader, const struct catalog *c, struct collection *collection, struct row_scan *row,
                            bool has_database)
 {
-        int r = row_text(reader, row, 0, &collection->id);
+        int r = row_scan_text(row, 0, &collection->id);
         if (r == 0)
-                r = row_text(reader, row, 1, &collection->name);
+                r = row_scan_text(row, 1, &collection->name);
         if (r == 0 && has_database)
                 return find_database(reader, c, collection, row);
         if (r == 0)
@@ -166,7 +165,7 @@ static int read_collection(struct row_reader *reader, const struct catalog *c, s
         return r < 0 ? r : set_literal(reader, &collection->database, CATALOG_DEFAULT_DATABASE);
 }
 
-static int add_collection(struct row_reader *reader, struct catalog *c, sqlite3_stmt *row, bool has_database)
+static int add_collection(struct row_reader *reader, struct catalog *c, struct row_scan *row, bool has_database)
 {
         int r = row_grow(reader, &c->collections, c->collection_count, sizeof *c->collections);
         if (r < 0)
@@ -176,13 +175,13 @@ static int add_collection(struct row_reader *reader, struct catalog *c, sqlite3_
         if (r < 0)
                 return r;
         collection->id_is_uuid = collection->id.len == 36 && uuid_valid(collection->id.bytes);
-        collection->has_dimension = sqlite3_column_type(row, 2) == SQLITE_INTEGER;
-        collection->dimension = collection->has_dimension ? sqlite3_column_int64(row, 2) : 0;
+        collection->has_dimension = sqlite3_column_type(row->row, 2) == SQLITE_INTEGER;
+        collection->dimension = collection->has_dimension ? sqlite3_column_int64(row->row, 2) : 0;
         return 0;
 }
 
-/* The statement for the columns that this version has: NULL stands for one that it lacks. */
-static int prepare_collections(struct row_reader *reader, sqlite3_stmt **ret, bool *ret_has_database)
+/* With the columns that this version has: NULL stands for one that it lacks. */
+static int begin_collections(struct row_reader *reader, struct row_scan *ret, bool *ret_has_database)
 {
         int dimension = db_has_column(reader->db, "collections", "dimension", reader->e);
         if (dimension < 0)
@@ -190,21 +189,21 @@ static int prepare_collections(struct row_reader *reader, sqlite3_stmt **ret, bo
         int database = db_has_column(reader->db, "collections", "database_id", reader->e);
         if (database < 0)
                 return database;
-        char sql[128];
-        (void) snprintf(sql, sizeof sql, "SELECT id, name, %s, %s FROM collections", dimension > 0 ? "dimension" : "NULL",
-                        database > 0 ? "database_id" : "NULL");
+        const char *const columns[ROW_SCAN_COLUMNS] = { "id", "name", dimension > 0 ? "dimension" : "NULL",
+                                                        database > 0 ? "database_id" : "NULL" };
+        row_scan_begin(ret, reader, "collections", columns, INT64_MIN);
         *ret_has_database = database > 0;
-        return row_prepare(reader, ret, sql, NULL);
+        return 0;
 }
 
 int catalog_read_collections(struct row_reader *reader, struct catalog *c)
 {
-        CLEANUP(sqlite3_finalize)
-        sqlite3_stmt *rows = NULL;
+        CLEANUP(row_scan)
+        struct row_scan rows = { 0 };
         bool has_database = false;
-        int r = prepare_collections(reader, &rows, &has_database);
-        while (r >= 0 && (r = row_step(reader, rows)) > 0)
-                r = add_collection(reader, c, rows, has_database);
+        int r = begin_collections(reader, &rows, &has_database);
+        while (r >= 0 && (r = row_scan_next(&rows)) > 0)
+                r = add_collection(reader, c, &rows, has_database);
         if (r == 0)
                 sort(c->collections, c->collection_count, sizeof *c->collections, compare_collections);
         return r;

@@ -50,19 +50,19 @@ static enum segment_scope scope_of(const struct text *scope)
         return text_is(scope, "VECTOR") ? SCOPE_VECTOR : text_is(scope, "METADATA") ? SCOPE_METADATA : SCOPE_OTHER;
 }
 
-static int add_segment(struct row_reader *reader, struct catalog *c, sqlite3_stmt *row)
+static int add_segment(struct row_reader *reader, struct catalog *c, struct row_scan *row)
 {
         int r = row_grow(reader, &c->segments, c->segment_count, sizeof *c->segments);
         if (r < 0)
                 return r;
         struct segment *segment = &c->segments[c->segment_count++];
-        r = row_text(reader, row, 0, &segment->id);
+        r = row_scan_text(row, 0, &segment->id);
         if (r == 0)
-                r = row_text(reader, row, 1, &segment->type);
+                r = row_scan_text(row, 1, &segment->type);
         if (r == 0)
-                r = row_text(reader, row, 2, &segment->scope_text);
+                r = row_scan_text(row, 2, &segment->scope_text);
         if (r == 0)
-                r = row_text(reader, row, 3, &segment->collection_id);
+                r = row_scan_text(row, 3, &segment->collection_id);
         if (r < 0)
                 return r;
         segment->id_is_uuid = segment->id.len == 36 && uuid_valid(segment->id.bytes);
@@ -96,11 +96,13 @@ static void join_collections(struct catalog *c)
 
 int catalog_read_segments(struct row_reader *reader, struct catalog *c)
 {
-        CLEANUP(sqlite3_finalize)
-        sqlite3_stmt *rows = NULL;
-        int r = row_prepare(reader, &rows, "SELECT id, type, scope, collection FROM segments", NULL);
-        while (r >= 0 && (r = row_step(reader, rows)) > 0)
-                r = add_segment(reader, c, rows);
+        CLEANUP(row_scan)
+        struct row_scan rows;
+        int r = 0;
+        row_scan_begin(&rows, reader, "segments", (const char *const[ROW_SCAN_COLUMNS]){ "id", "type", "scope", "collection" },
+                       INT64_MIN);
+        while (r >= 0 && (r = row_scan_next(&rows)) > 0)
+                r = add_segment(reader, c, &rows);
         if (r < 0)
                 return r;
         if (c->segment_count > 1)
@@ -136,17 +138,17 @@ static void add_position(struct catalog *c, const struct text *segment_id, sqlit
 
 int catalog_read_positions(struct row_reader *reader, struct catalog *c)
 {
-        CLEANUP(sqlite3_finalize)
-        sqlite3_stmt *rows = NULL;
+        CLEANUP(row_scan)
+        struct row_scan rows = { 0 };
         int r = db_has_table(reader->db, "max_seq_id", reader->e);
         if (r <= 0)
                 return r; /* catalog_check_schema reports it */
-        r = row_prepare(reader, &rows, "SELECT segment_id, seq_id FROM max_seq_id", NULL);
-        while (r >= 0 && (r = row_step(reader, rows)) > 0) {
-                const void *bytes = sqlite3_column_text(rows, 0);
+        row_scan_begin(&rows, reader, "max_seq_id", (const char *const[ROW_SCAN_COLUMNS]){ "segment_id", "seq_id" }, INT64_MIN);
+        while ((r = row_scan_next(&rows)) > 0) {
+                const void *bytes = sqlite3_column_text(rows.row, 0);
                 struct text id = { bytes != NULL ? (char *) (uintptr_t) bytes : (char[]){ "" },
-                                   (size_t) sqlite3_column_bytes(rows, 0) };
-                add_position(c, &id, sqlite3_column_value(rows, 1));
+                                   (size_t) sqlite3_column_bytes(rows.row, 0) };
+                add_position(c, &id, sqlite3_column_value(rows.row, 1));
         }
         return r;
 }

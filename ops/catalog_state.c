@@ -16,33 +16,49 @@
 
 #define METADB_FTS_SEARCH 3 /* the migration that replaced embedding_fulltext by embedding_fulltext_search */
 
-static int read_number(struct row_reader *reader, const char *sql, uint64_t *ret)
+/* 1 when there is one. */
+static int read_integer(struct row_reader *reader, const char *sql, sqlite3_int64 *ret)
 {
         CLEANUP(sqlite3_finalize)
         sqlite3_stmt *row = NULL;
         int r = row_prepare(reader, &row, sql, NULL);
         if (r == 0)
                 r = row_step(reader, row);
-        if (r > 0) {
-                sqlite3_int64 number = sqlite3_column_int64(row, 0);
-                *ret = number > 0 ? (uint64_t) number : 0;
-        }
+        if (r > 0)
+                *ret = sqlite3_column_int64(row, 0);
+        return r;
+}
+
+static int read_number(struct row_reader *reader, const char *sql, uint64_t *ret)
+{
+        sqlite3_int64 number = 0;
+        int r = read_integer(reader, sql, &number);
+        *ret = number > 0 ? (uint64_t) number : 0;
         return r < 0 ? r : 0;
+}
+
+/* Makes `ret` stand on the one row of a table whose rowid the query selects: 1, or 0 when there is none. */
+static int read_row(struct row_scan *ret, struct row_reader *reader, const char *table, const char *column, const char *rowid_sql)
+{
+        sqlite3_int64 rowid = 0;
+        int r = db_has_table(reader->db, table, reader->e);
+        if (r > 0)
+                r = read_integer(reader, rowid_sql, &rowid);
+        if (r <= 0)
+                return r;
+        row_scan_begin(ret, reader, table, (const char *const[ROW_SCAN_COLUMNS]){ column }, rowid);
+        return row_scan_next(ret);
 }
 
 static int read_queue_max(struct row_reader *reader, struct catalog *c)
 {
-        CLEANUP(sqlite3_finalize)
-        sqlite3_stmt *row = NULL;
-        int r = db_has_table(reader->db, "embeddings_queue", reader->e);
-        if (r <= 0)
-                return r;
-        r = row_prepare(reader, &row, "SELECT seq_id FROM embeddings_queue ORDER BY rowid DESC LIMIT 1", NULL);
-        if (r == 0)
-                r = row_step(reader, row);
-        if (r > 0 && sqlite3_column_type(row, 0) == SQLITE_INTEGER) {
+        CLEANUP(row_scan)
+        struct row_scan last = { 0 };
+        int r = read_row(&last, reader, "embeddings_queue", "seq_id",
+                         "SELECT rowid FROM embeddings_queue ORDER BY rowid DESC LIMIT 1");
+        if (r > 0 && sqlite3_column_type(last.row, 0) == SQLITE_INTEGER) {
                 c->has_queue_max = true;
-                c->queue_max = sqlite3_column_int64(row, 0);
+                c->queue_max = sqlite3_column_int64(last.row, 0);
         }
         return r < 0 ? r : 0;
 }
@@ -51,7 +67,7 @@ static enum purge_setting purge_of(const struct text *json)
 {
         struct json_object *object = NULL, *value = NULL;
         enum purge_setting setting = PURGE_UNKNOWN;
-        if (json->bytes == NULL || json_parse(json->bytes, json->len, &object, NULL) < 0)
+        if (json_parse(json->bytes, json->len, &object, NULL) < 0)
                 return PURGE_UNKNOWN;
         if (json_object_is_type(object, json_type_object) && json_object_object_get_ex(object, "automatically_purge", &value) &&
             json_object_is_type(value, json_type_boolean))
@@ -62,19 +78,15 @@ static enum purge_setting purge_of(const struct text *json)
 
 static int read_purge(struct row_reader *reader, struct catalog *c)
 {
-        CLEANUP(sqlite3_finalize)
-        sqlite3_stmt *row = NULL;
+        CLEANUP(row_scan)
+        struct row_scan row = { 0 };
         c->automatically_purge = PURGE_ABSENT;
-        int r = db_has_table(reader->db, "embeddings_queue_config", reader->e);
-        if (r <= 0)
-                return r;
-        r = row_prepare(reader, &row, "SELECT config_json_str FROM embeddings_queue_config WHERE id = 1", NULL);
-        if (r == 0)
-                r = row_step(reader, row);
+        int r = read_row(&row, reader, "embeddings_queue_config", "config_json_str",
+                         "SELECT rowid FROM embeddings_queue_config WHERE id = 1");
         if (r <= 0)
                 return r;
         struct text json = { NULL, 0 };
-        r = row_text_or_null(reader, row, 0, &json);
+        r = row_scan_text(&row, 0, &json);
         if (r < 0)
                 return r;
         c->automatically_purge = purge_of(&json);
@@ -200,6 +212,9 @@ int catalog_check_schema(struct row_reader *reader, struct catalog *c)
         }
         if (c->version.metadb >= 1 && !c->has_fts)
                 add_missing(sentence, sizeof sentence, "full-text table", fts_table(c), NULL);
+        size_t len = strlen(sentence);
+        (void) snprintf(sentence + len, sizeof sentence - len, "%s%s", len > 0 && reader->oversized[0] != '\0' ? "; " : "",
+                        reader->oversized);
         if (text_copy(&c->damage, sentence, strlen(sentence)) < 0)
                 return error_set(reader->e, ENOMEM, "no memory");
         return 0;

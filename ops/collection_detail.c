@@ -15,7 +15,10 @@
 #include "ops/row_reader.h"
 
 #define VALUE_MAX ((int) JSON_SIZE_MAX)
-#define DETAIL_MAX (64ull << 20)
+#define DETAIL_MAX (16ull << 20)
+
+/* What a row costs besides its values, here and in what is made of it. */
+#define ROW_COST 100
 
 /* The value columns, as read_metadata() selects them behind the key. */
 enum { COLUMN_KEY, COLUMN_STR, COLUMN_INT, COLUMN_FLOAT, COLUMN_BOOL, COLUMN_END };
@@ -77,7 +80,9 @@ static int read_values(struct row_reader *reader, sqlite3_stmt *rows, struct met
 {
         int r;
         while ((r = row_step(reader, rows)) > 0) {
-                r = row_grow(reader, values, *count, sizeof **values);
+                r = row_spend(reader, ROW_COST);
+                if (r == 0)
+                        r = row_grow(reader, values, *count, sizeof **values);
                 if (r == 0)
                         r = read_value(reader, rows, &(*values)[(*count)++]);
                 if (r < 0)
@@ -143,7 +148,7 @@ int collection_detail_read(struct db *db, const struct collection *collection, s
 {
         struct collection_detail detail = { 0 };
         struct row_reader reader;
-        row_reader_begin(&reader, db, VALUE_MAX, DETAIL_MAX, e);
+        row_reader_begin(&reader, db, VALUE_MAX, DETAIL_MAX, "the metadata and configuration of the collection", e);
         int r = read_detail(&reader, collection, &detail);
         row_reader_end(&reader);
         if (r < 0)

@@ -1,7 +1,8 @@
 /*
  * The order of the passes is that of what they cost to have wrong: records first (labels, level-0 links), then upper links, then lengths.
  * Whatever a pass says is only believed when the stamps of the files are the same before and after all of them: Chroma persists in
- * place, and an index that is read meanwhile looks torn without being damaged.
+ * place, and an index that is read meanwhile looks torn without being damaged. For the same reason nothing bad is said of young files,
+ * labels that are only on one side included: they are so between the writing of the records and that of the pickle.
  */
 #include "ops/index_audit.h"
 
@@ -106,6 +107,11 @@ static int audit_files(int persist_fd, const char *segment_id, struct reading *r
         return read_records(persist_fd, segment_id, r, e);
 }
 
+static bool is_suspect(const struct index_audit *audit)
+{
+        return audit->damage.code != 0 || (audit->has_labels && audit->labels.orphan_count + audit->labels.missing_count > 0);
+}
+
 int index_audit_read(int persist_fd, const char *segment_id, db_cancel_fn *cancelled, void *context, struct index_audit *ret_audit,
                      struct error *e)
 {
@@ -127,6 +133,8 @@ int index_audit_read(int persist_fd, const char *segment_id, db_cancel_fn *cance
         struct index_stamps after = index_stamps_read(persist_fd, segment_id);
         if (r == 0 && !index_stamps_equal(&after, &audit.stamps))
                 r = error_set(e, EAGAIN, "the index of segment %s changed while it was read", segment_id);
+        if (r == 0 && is_suspect(&audit) && index_stamps_young(&audit.stamps))
+                r = error_set(e, EAGAIN, "the index of segment %s is being written", segment_id);
         if (r < 0) {
                 index_audit_clear(&audit);
                 return r;

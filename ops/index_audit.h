@@ -21,7 +21,7 @@ struct index_audit {
 
 /* Reads everything. *ret_audit's result is complete except where damage says why not. An index that was never persisted has no labels and
    no damage. `cancelled` (may be NULL) is asked again and again meanwhile: true ends the reading.
-   0, -EAGAIN (the files changed meanwhile: try again later), -ENOMEM, -EINTR. */
+   0, -EAGAIN (the files changed meanwhile, or look damaged and are young, see INDEX_QUIET_NS: try again later), -ENOMEM, -EINTR. */
 int index_audit_read(int persist_fd, const char *segment_id, db_cancel_fn *cancelled, void *context, struct index_audit *ret_audit,
                      struct error *e);
 void index_audit_clear(struct index_audit *audit);

@@ -8,7 +8,11 @@
  *   index_metadata.pickle   live ids <= N <= total_elements_added, and no label above that; the header's dimension
  *
  * Chroma writes the header first and the pickle last, in place and without a sync, so a crash leaves files of two moments; these checks
- * find most such mixtures without reading a record. There is no pickle before the first persist, and the header counts nothing
+ * find most such mixtures without reading a record. The same mixtures are there for a moment at each persist, and equal stamps before and
+ * after reading do not exclude them: a writer can pause between two files. Only time tells both apart, so a mixture of files of which
+ * one is young is no damage yet. Young is told by the mtime: writing sets it, while the ctime also changes when a whole directory is
+ * moved, restored or given to another owner, which says nothing about a writer. An mtime further in the future is old: clocks jump, and a
+ * directory must not stay unjudged until they have caught up. There is no pickle before the first persist, and the header counts nothing
  * then: a header that counts something without a pickle has lost it.
  *
  * One real state looks like damage and is: hnswlib up to 0.7.3 does not write an index's only element (FORMAT 6.5), so N is 0 where
@@ -60,6 +64,21 @@ bool index_stamps_equal(const struct index_stamps *a, const struct index_stamps 
         for (int i = 0; i < INDEX_FILE_COUNT; i++)
                 equal = equal && file_stamp_equal(&a->files[i], &b->files[i]);
         return equal;
+}
+
+bool index_stamps_young(const struct index_stamps *stamps)
+{
+        struct timespec t;
+        (void) clock_gettime(CLOCK_REALTIME, &t);
+        int64_t now = (int64_t) t.tv_sec * 1000000000 + t.tv_nsec;
+        for (int i = -1; i < INDEX_FILE_COUNT; i++) {
+                const struct file_stamp *stamp = i < 0 ? &stamps->dir : &stamps->files[i];
+                int64_t age;
+                if (stamp->present && !__builtin_sub_overflow(now, stamp->mtime_ns, &age) && age > -INDEX_QUIET_NS &&
+                    age < INDEX_QUIET_NS)
+                        return true;
+        }
+        return false;
 }
 
 /* Checks. Each writes the first damage it finds and leaves an earlier one alone. */
@@ -239,11 +258,24 @@ static void judge_stage(struct index_summary *s)
         }
 }
 
+/* The header and the pickle are found out when they are opened, too, but the others are only opened by an audit. */
+static void check_kinds(struct index_summary *s)
+{
+        for (int i = 0; i < INDEX_FILE_COUNT; i++) {
+                const struct file_stamp *stamp = &s->stamps.files[i];
+                if (stamp->present && S_ISLNK(stamp->mode))
+                        (void) error_set(unless_damaged(s), ELOOP, "%s is a symbolic link", index_file_names[i]);
+                else if (stamp->present && !S_ISREG(stamp->mode))
+                        (void) error_set(unless_damaged(s), EILSEQ, "%s is no regular file", index_file_names[i]);
+        }
+}
+
 static void read_files(int fd, struct index_summary *s, struct index_metadata **ret)
 {
         stamp_files(fd, &s->stamps);
         if (s->stamps.files[INDEX_HEADER].present)
                 read_header(fd, s);
+        check_kinds(s);
         judge_stage(s);
         check_sizes(s);
         if (!s->stamps.files[INDEX_PICKLE].present)
@@ -272,6 +304,12 @@ static void pause_briefly(void)
         (void) nanosleep(&t, NULL);
 }
 
+static void judge_damage(struct index_summary *s)
+{
+        if (s->damage.code != 0 && index_stamps_young(&s->stamps))
+                (void) error_set(&s->damage, EAGAIN, "the index is being written: its files do not fit each other yet");
+}
+
 void index_summary_read_all(int persist_fd, const char *segment_id, struct index_summary *ret, struct index_metadata **ret_metadata)
 {
         struct index_metadata *metadata = NULL;
@@ -283,6 +321,7 @@ void index_summary_read_all(int persist_fd, const char *segment_id, struct index
                 struct index_stamps after = index_stamps_read(persist_fd, segment_id);
                 if (index_stamps_equal(&after, &ret->stamps)) {
                         *ret_metadata = metadata;
+                        judge_damage(ret);
                         return;
                 }
         }

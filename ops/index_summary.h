@@ -5,6 +5,8 @@
  * - Never fails as a whole: what is wrong is in `damage`, and what could not be read is absent.
  * - Read while Chroma persists, the five files may be of two moments: the stamps are taken before and after reading, and reading is
  *   repeated a bounded number of times until they agree; when they never do, damage.code is -EAGAIN.
+ * - Damage is told only of files that have been quiet for INDEX_QUIET_NS; before that it may be a writer's half-done work, and damage.code
+ *   is -EAGAIN as well. All else of the summary is as it was read.
  */
 #ifndef OPS_INDEX_SUMMARY_H
 #define OPS_INDEX_SUMMARY_H
@@ -53,6 +55,12 @@ struct index_summary {
 
 struct index_stamps index_stamps_read(int persist_fd, const char *segment_id);
 bool index_stamps_equal(const struct index_stamps *a, const struct index_stamps *b);
+
+/* All the while Chroma persists, some file of the five was written less than this ago, unless its disk stalls. */
+#define INDEX_QUIET_NS (2ll * 1000 * 1000 * 1000)
+
+/* True when the mtime of any of them is less than INDEX_QUIET_NS from now, before or after: what looks like damage may be gone soon. */
+bool index_stamps_young(const struct index_stamps *stamps);
 
 /* `segment_id` must be a valid UUID (uuid_valid). */
 void index_summary_read(int persist_fd, const char *segment_id, struct index_summary *ret);

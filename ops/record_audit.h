@@ -1,8 +1,11 @@
 /*
- * The records of a collection as its metadata segment has them: how many, and which of them have no vector anywhere (FORMAT I8).
+ * The records of a collection: how many, as Chroma's count() answers, and which of them have no vector anywhere (FORMAT I8).
+ *
+ * The metadata segment has the records up to its own position in the WAL. Chroma 1.x writes the rows above that into it when someone reads
+ * the collection next; they are counted as if it had. That takes some 40 bytes of memory for each id among these rows.
  *
  * A record has a vector when its id is in the index, or when a row of the WAL above the vector segment's position will put it there
- * (ADD or UPSERT with a vector). One that was added without a vector, which Python Chroma allows, is not counted while its WAL row is still there to say so.
+ * (ADD or UPSERT with a vector). One that is only in the WAL has it there. One that was added without a vector, which Python Chroma allows, is not counted while its WAL row is still there to say so.
  */
 #ifndef OPS_RECORD_AUDIT_H
 #define OPS_RECORD_AUDIT_H

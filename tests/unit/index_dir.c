@@ -4,20 +4,44 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "ops/index_summary.h"
 #include "tests/unit/index_dir.h"
+
+#define QUIET_SECONDS 3600
 
 static void put(unsigned char *at, uint64_t value, size_t size)
 {
         for (size_t i = 0; i < size; i++)
                 at[i] = (unsigned char) (value >> (8 * i));
+}
+
+static void age(int dirfd, const char *path, int seconds)
+{
+        struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
+        assert_int_equal(clock_gettime(CLOCK_REALTIME, &times[1]), 0);
+        times[1].tv_sec -= seconds;
+        if (utimensat(dirfd, path, times, AT_SYMLINK_NOFOLLOW) < 0)
+                assert_true(errno == ENOENT || errno == ENOTDIR || errno == ELOOP);
+}
+
+void index_dir_age(int dirfd, const char *name, int seconds)
+{
+        for (int i = 0; i < INDEX_FILE_COUNT; i++) {
+                char path[128];
+                (void) snprintf(path, sizeof(path), "%s/%s", name, index_file_names[i]);
+                age(dirfd, path, seconds);
+        }
+        age(dirfd, name, seconds);
 }
 
 void index_dir_write(int dirfd, const char *name, const char *file, const void *bytes, size_t len)
@@ -28,6 +52,8 @@ void index_dir_write(int dirfd, const char *name, const char *file, const void *
         assert_true(fd >= 0);
         assert_int_equal(write(fd, bytes, len), (ssize_t) len);
         assert_int_equal(close(fd), 0);
+        age(dirfd, path, QUIET_SECONDS);
+        age(dirfd, name, QUIET_SECONDS);
 }
 
 static void write_header(int dirfd, const char *name, const struct index_dir *index)
@@ -151,4 +177,5 @@ void index_dir_make(int dirfd, const char *name, const struct index_dir *index)
         write_records(dirfd, name, index);
         if (!index->without_pickle)
                 write_pickle(dirfd, name, index);
+        index_dir_age(dirfd, name, QUIET_SECONDS);
 }

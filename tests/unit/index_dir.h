@@ -23,6 +23,9 @@ struct index_dir {
 /* Writes the five files into a new directory `name` beneath dirfd; every failure ends the test. */
 void index_dir_make(int dirfd, const char *name, const struct index_dir *index);
 
+/* Makes it and its files look as if nobody had written to them for `seconds`; index_dir_make and index_dir_write give them an hour. */
+void index_dir_age(int dirfd, const char *name, int seconds);
+
 /* Replaces a file of it by these bytes. */
 void index_dir_write(int dirfd, const char *name, const char *file, const void *bytes, size_t len);
 

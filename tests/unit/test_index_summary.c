@@ -107,6 +107,7 @@ static void each_missing_file(void **state)
                 index_dir_make(d->fd, id, &(struct index_dir){ .count = 5 });
                 (void) snprintf(path, sizeof(path), "%s/%s", id, index_file_names[i]);
                 assert_int_equal(unlinkat(d->fd, path, 0), 0);
+                index_dir_age(d->fd, id, 60);
                 struct index_summary s;
                 index_summary_read(d->fd, id, &s);
                 assert_int_equal(s.stage, INDEX_INCOMPLETE);
@@ -125,6 +126,7 @@ static void only_a_pickle(void **state)
                 (void) snprintf(path, sizeof(path), ID "/%s", index_file_names[i]);
                 assert_int_equal(unlinkat(d->fd, path, 0), 0);
         }
+        index_dir_age(d->fd, ID, 60);
         struct index_summary s = read_index(d);
         assert_int_equal(s.stage, INDEX_INCOMPLETE);
         assert_damage(&s, -ENOENT, "header.bin is missing");
@@ -204,6 +206,7 @@ static void many_lacking_labels(void **state)
         (void) snprintf(from, sizeof(from), ID "/index_metadata.pickle");
         (void) snprintf(to, sizeof(to), "%s/index_metadata.pickle", other);
         assert_int_equal(renameat(d->fd, from, d->fd, to), 0);
+        index_dir_age(d->fd, other, 60);
         struct index_summary s;
         index_summary_read(d->fd, other, &s);
         assert_damage(&s, -EILSEQ, "knows labels 1, 2, 3, 4, 5, 6, 7, 8 and 92 more: the index lacks them");
@@ -229,15 +232,61 @@ static void broken_header_and_pickle(void **state)
 static void no_regular_files(void **state)
 {
         const struct sql_dir *d = *state;
-        index_dir_make(d->fd, ID, &(struct index_dir){ .count = 5 });
-        assert_int_equal(unlinkat(d->fd, ID "/index_metadata.pickle", 0), 0);
-        assert_int_equal(mkfifoat(d->fd, ID "/index_metadata.pickle", 0644), 0);
+        for (unsigned i = 0; i < 3 * INDEX_FILE_COUNT; i++) {
+                char id[37], path[64], said[64];
+                const char *file = index_file_names[i / 3];
+                index_dir_make(d->fd, test_uuid(i + 10, id), &(struct index_dir){ .count = 5 });
+                (void) snprintf(path, sizeof(path), "%s/%s", id, file);
+                assert_int_equal(unlinkat(d->fd, path, 0), 0);
+                if (i % 3 == 0)
+                        assert_int_equal(mkfifoat(d->fd, path, 0644), 0);
+                else if (i % 3 == 1)
+                        assert_int_equal(mkdirat(d->fd, path, 0755), 0);
+                else
+                        assert_int_equal(symlinkat("other.bin", d->fd, path), 0);
+                index_dir_age(d->fd, id, 60);
+                struct index_summary s;
+                index_summary_read(d->fd, id, &s);
+                (void) snprintf(said, sizeof(said), "%s is %s", file, i % 3 == 2 ? "a symbolic link" : "no regular file");
+                assert_damage(&s, i % 3 == 2 ? -ELOOP : -EILSEQ, said);
+                assert_int_equal(s.stage, INDEX_PERSISTED);
+        }
+}
+
+/* Damage is told when all files have been quiet, and none of them from the future keeps it back. */
+static void young_files(void **state)
+{
+        static const struct {
+                int age;
+                bool damaged;
+        } cases[] = { { 0, false }, { 3, true }, { -1000, true }, { 1000000, true } };
+        const struct sql_dir *d = *state;
+        index_dir_make(d->fd, ID, &(struct index_dir){ .count = 10 });
+        index_dir_age(d->fd, ID, 0);
         struct index_summary s = read_index(d);
-        assert_damage(&s, -EILSEQ, "index_metadata.pickle is no regular file");
-        assert_int_equal(unlinkat(d->fd, ID "/header.bin", 0), 0);
-        assert_int_equal(symlinkat("length.bin", d->fd, ID "/header.bin"), 0);
-        s = read_index(d);
-        assert_damage(&s, -ELOOP, "header.bin is a symbolic link");
+        assert_string_equal(s.damage.text, ""); /* what is right need not be old */
+        index_dir_write(d->fd, ID, "length.bin", "", 0);
+        for (unsigned i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+                index_dir_age(d->fd, ID, cases[i].age);
+                s = read_index(d);
+                assert_damage(&s, cases[i].damaged ? -EILSEQ : -EAGAIN, cases[i].damaged ? "length.bin has 0" : "being written");
+                assert_true(s.has_header && s.has_pickle);
+        }
+}
+
+static void one_young_file(void **state)
+{
+        const struct sql_dir *d = *state;
+        index_dir_make(d->fd, ID, &(struct index_dir){ .count = 10 });
+        index_dir_write(d->fd, ID, "length.bin", "", 0);
+        for (int i = -1; i < INDEX_FILE_COUNT; i++) {
+                char path[64];
+                (void) snprintf(path, sizeof(path), ID "/%s", i < 0 ? "" : index_file_names[i]);
+                index_dir_age(d->fd, ID, 60);
+                assert_int_equal(utimensat(d->fd, path, NULL, 0), 0);
+                struct index_summary s = read_index(d);
+                assert_int_equal(s.damage.code, -EAGAIN);
+        }
 }
 
 static void no_directory(void **state)
@@ -245,12 +294,14 @@ static void no_directory(void **state)
         const struct sql_dir *d = *state;
         index_dir_make(d->fd, "elsewhere", &(struct index_dir){ .count = 5 });
         assert_int_equal(symlinkat("elsewhere", d->fd, ID), 0);
+        index_dir_age(d->fd, ID, 60);
         struct index_summary s = read_index(d);
         assert_int_equal(s.stage, INDEX_INCOMPLETE);
         assert_damage(&s, -ELOOP, "symbolic link");
         assert_false(s.stamps.files[INDEX_HEADER].present);
         assert_int_equal(unlinkat(d->fd, ID, 0), 0);
         assert_int_equal(mkfifoat(d->fd, ID, 0644), 0);
+        index_dir_age(d->fd, ID, 60);
         s = read_index(d);
         assert_int_equal(s.stage, INDEX_INCOMPLETE);
         assert_int_equal(s.damage.code, -ENOTDIR);
@@ -382,6 +433,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(many_lacking_labels, setup, teardown),
                 cmocka_unit_test_setup_teardown(broken_header_and_pickle, setup, teardown),
                 cmocka_unit_test_setup_teardown(no_regular_files, setup, teardown),
+                cmocka_unit_test_setup_teardown(young_files, setup, teardown),
+                cmocka_unit_test_setup_teardown(one_young_file, setup, teardown),
                 cmocka_unit_test_setup_teardown(no_directory, setup, teardown),
                 cmocka_unit_test_setup_teardown(files_that_may_not_be_read, setup, teardown),
                 cmocka_unit_test_setup_teardown(changes_meanwhile, setup, teardown),

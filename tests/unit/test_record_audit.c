@@ -25,7 +25,7 @@ static int setup(void **state)
 {
         static struct sql_dir d;
         sql_dir_make(&d);
-        segment = (struct segment){ .id = text_of(SEGMENT) };
+        segment = (struct segment){ .id = text_of(SEGMENT), .has_position = true, .position = 1000 };
         collection = (struct collection){ .id = text_of("00000000-0000-4000-8000-000000000001"), .metadata = &segment };
         *state = &d;
         return 0;
@@ -120,6 +120,98 @@ static void added_without_a_vector(void **state)
         assert_int_equal(a.first_count, 2);
         assert_true(text_is(&a.first[0], "applied, lost"));
         assert_true(text_is(&a.first[1], "lost"));
+        record_audit_clear(&a);
+}
+
+/* Between the positions of the two segments: what count() answers once it has applied the log to the metadata segment. */
+static void metadata_lags(void **state)
+{
+        static const struct {
+                int operation;
+                const char *id;
+        } log[] = {
+                { 0, "new" },       { 3, "deleted" }, { 0, "there" }, { 2, "again" },   { 3, "there too" },
+                { 2, "there too" }, { 0, "brief" },   { 3, "brief" }, { 1, "unknown" }, { 3, "unknown too" },
+                { 0, "back" },      { 3, "back" },    { 0, "back" },  { 1, "deleted" }, { 4, "backfill" },
+        };
+        for (const char *const *id = INDEXED("'deleted'", "'there'", "'again'", "'there too'", "'rest'"); *id != NULL; id++)
+                add_record(*state, *id);
+        for (unsigned i = 0; i < sizeof(log) / sizeof(*log); i++)
+                sql_dir_log(*state, 100 + i, log[i].operation, TOPIC, log[i].id, log[i].operation != 3);
+        sql_dir_log(*state, 200, 3, "/another", "rest", false);
+        static const struct {
+                bool has_position;
+                uint64_t position, records;
+        } cases[] = {
+                { true, 99, 6 },                    /* there, again, there too, rest, new, back */
+                { false, 0, 6 },  { true, 100, 5 }, /* without new */
+                { true, 101, 6 },                   /* deleted is there still */
+                { true, 112, 5 }, { true, UINT64_MAX, 5 },
+        };
+        for (unsigned i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+                struct record_audit a;
+                segment.has_position = cases[i].has_position;
+                segment.position = cases[i].position;
+                assert_int_equal(audit(*state, false, 0, INDEXED("rest"), &a, NULL), 0);
+                if (a.records != cases[i].records)
+                        fail_msg("%u: %llu", i, (unsigned long long) a.records);
+                record_audit_clear(&a);
+        }
+}
+
+/* What is deleted needs no vector; what is only in the log has its vector there. Walking the log twice counts nobody twice. */
+static void pending_vectors(void **state)
+{
+        add_record(*state, "'deleted'");
+        add_record(*state, "'bare'");
+        add_record(*state, "'lost'");
+        sql_dir_log(*state, 2, 0, TOPIC, "bare", false);
+        sql_dir_log(*state, 5, 3, TOPIC, "deleted", false);
+        sql_dir_log(*state, 6, 0, TOPIC, "new", true);
+        segment.position = 4;
+        struct record_audit a;
+        assert_int_equal(audit(*state, true, 10, NULL, &a, NULL), 0);
+        assert_int_equal(a.records, 3);
+        assert_int_equal(a.without_vector, 1);
+        assert_true(text_is(&a.first[0], "lost"));
+        record_audit_clear(&a);
+}
+
+/* Rust passes over rows whose time it can't read, Python does not look at it. */
+static void rows_without_a_time(void **state)
+{
+        add_record(*state, "'there'");
+        sql_dir_log(*state, 5, 0, TOPIC, "good", true);
+        sql_dir_log(*state, 6, 0, TOPIC, "bad", true);
+        sql_dir_log(*state, 7, 3, TOPIC, "there", false);
+        sql_dir_exec(*state, "UPDATE embeddings_queue SET created_at = 'junk' WHERE seq_id > 5");
+        segment.position = 4;
+        struct record_audit a;
+        assert_int_equal(audit(*state, false, 0, INDEXED("there"), &a, NULL), 0);
+        assert_int_equal(a.records, 2);
+        record_audit_clear(&a);
+        sql_dir_exec(*state, "DELETE FROM embeddings_queue WHERE id = 'good'; CREATE TABLE acquire_write (id, lock_status)");
+        assert_int_equal(audit(*state, false, 0, INDEXED("there"), &a, NULL), 0);
+        assert_int_equal(a.records, 1); /* not "bad", and "there" is not deleted */
+        assert_int_equal(a.without_vector, 0);
+        record_audit_clear(&a);
+}
+
+static void many_pending(void **state)
+{
+        static const char numbers[] = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 29999)";
+        sql_dir_exec(*state, "%s INSERT INTO embeddings (segment_id, embedding_id, seq_id) SELECT %Q, 'id' || i, 1 FROM n", numbers,
+                     SEGMENT);
+        /* A third is deleted, a third put there again, and as many new. */
+        sql_dir_exec(*state,
+                     "%s INSERT INTO embeddings_queue (seq_id, operation, topic, id, vector) SELECT 100 + i,"
+                     " CASE WHEN i < 10000 THEN 3 ELSE 2 END, %Q, 'id' || iif(i < 20000, i, i + 20000), x'00' FROM n",
+                     numbers, TOPIC);
+        segment.position = 50;
+        struct record_audit a;
+        assert_int_equal(audit(*state, false, 0, NULL, &a, NULL), 0);
+        assert_int_equal(a.records, 30000);
+        assert_int_equal(a.without_vector, 10000);
         record_audit_clear(&a);
 }
 
@@ -309,6 +401,10 @@ int main(void)
                 cmocka_unit_test_setup_teardown(nothing_there, setup, teardown),
                 cmocka_unit_test_setup_teardown(index_and_log_have_vectors, setup, teardown),
                 cmocka_unit_test_setup_teardown(added_without_a_vector, setup, teardown),
+                cmocka_unit_test_setup_teardown(metadata_lags, setup, teardown),
+                cmocka_unit_test_setup_teardown(pending_vectors, setup, teardown),
+                cmocka_unit_test_setup_teardown(rows_without_a_time, setup, teardown),
+                cmocka_unit_test_setup_teardown(many_pending, setup, teardown),
                 cmocka_unit_test_setup_teardown(ids_of_any_bytes, setup, teardown),
                 cmocka_unit_test_setup_teardown(resumes_behind_any_id, setup, teardown),
                 cmocka_unit_test_setup_teardown(shown_ids_are_bounded, setup, teardown),
