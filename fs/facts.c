@@ -58,6 +58,10 @@ int facts_gather(struct request *request, const struct collection *collection, u
         ret->has_index = (wanted & WANT_INDEX) != 0 && vector != NULL && vector->id_is_uuid;
         if (ret->has_index)
                 observer_index(request->mount->observer, vector, &ret->index);
+        if (ret->has_index && ret->index.damage.code == -EAGAIN) { /* it is being written */
+                ret->exact = false;
+                request->partial = true;
+        }
         int r = (wanted & WANT_TALLY) != 0 ? gather_tally(request, ret) : 0;
         if (r == 0 && (wanted & WANT_LABELS) != 0 && ret->has_index)
                 r = gather_labels(request, ret);

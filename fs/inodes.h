@@ -3,7 +3,7 @@
  *
  * - A directory or link has one inode. A file has one per generation: the number is a hash of the node and of the state of its contents, so that the
  *   kernel's pages of one state are never mixed with those of another, numbers survive a remount, and an open file keeps its moment.
- * - An inode lives as long as the kernel has looked it up more often than it has forgotten it, or a request uses it.
+ * - An inode lives as long as the kernel has looked it up more often than it has forgotten it; requests work on copies.
  * - The contents of recently looked-up files are kept (INODES_CONTENT_MAX bytes in all), so that the open that follows a lookup has the bytes whose
  *   size the lookup told. One that was dropped is made again, and is the same or gives ESTALE, upon which the kernel looks up again.
  * - Thread-safe.
@@ -51,7 +51,7 @@ bool inodes_info(struct inodes *inodes, uint64_t number, struct inode_info *ret)
 /* The contents that are kept for it, as a reference, or NULL. */
 struct content *inodes_content(struct inodes *inodes, uint64_t number);
 
-/* The number that a directory or link has, or some number of a file: for d_ino. */
+/* A number for the node in this state: its inode's, unless another one has it already. */
 uint64_t inode_number(const struct node *node, uint64_t state);
 
 #endif

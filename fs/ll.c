@@ -174,7 +174,7 @@ static int open_handle(fuse_req_t req, fuse_ino_t number, int flags, struct hand
         struct inode_info info;
         if (!inodes_info(mount_of(req)->inodes, number, &info))
                 return -ENOENT;
-        if ((flags & O_ACCMODE) != O_RDONLY)
+        if ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0)
                 return refusal(mount_of(req));
         if (info.failure < 0)
                 return info.failure;

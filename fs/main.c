@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -38,7 +39,7 @@ static bool is_below(const char *path, const char *directory)
         return strncmp(path, directory, len) == 0 && (path[len] == '/' || path[len] == '\0');
 }
 
-/* A mount point inside the persist directory would be a part of what it shows. */
+/* A mount point inside the persist directory would be a part of what it shows; behind one above it nobody would find the directory. */
 static int check_mountpoint(const struct mount *mount)
 {
         CLEANUP(free)
@@ -50,6 +51,8 @@ static int check_mountpoint(const struct mount *mount)
                 return complain(path, "the mount point is no directory");
         if (is_below(path, mount->persist_path))
                 return complain(path, "the mount point lies inside the persist directory");
+        if (is_below(mount->persist_path, path))
+                return complain(path, "the mount point lies above the persist directory");
         return EXIT_SUCCESS;
 }
 
@@ -79,16 +82,23 @@ static int loop(struct fuse_session *session)
         return r < 0 ? complain("the session ended", strerror(-r)) : EXIT_SUCCESS;
 }
 
+/* What can fail without a thread fails before the fork, while there is someone to tell. */
+static int prepare(struct mount *mount)
+{
+        mount->inodes = inodes_new();
+        mount->entries = entries_cache_new(mount->options);
+        return mount->inodes != NULL && mount->entries != NULL ? EXIT_SUCCESS : complain("no memory", "");
+}
+
 /* After the fork of fuse_daemonize: connections and threads do not survive it. */
 static int serve(struct fuse_session *session, struct mount *mount, int dirfd)
 {
         struct error error = { 0 };
+        int status = prepare(mount);
+        if (status != EXIT_SUCCESS)
+                return status;
         if (fuse_daemonize(mount->options->foreground) != 0)
                 return complain("can't go to the background", strerror(errno));
-        mount->inodes = inodes_new();
-        mount->entries = entries_cache_new(mount->options);
-        if (mount->inodes == NULL || mount->entries == NULL)
-                return complain("no memory", "");
         if (observer_new(dirfd, &mount->observer, &error) < 0)
                 return complain(error.text, "");
         return loop(session);
@@ -117,6 +127,16 @@ static int mount_and_serve(struct mount *mount, int dirfd)
         return status;
 }
 
+/* Each open file of a segment costs a descriptor. */
+static void raise_descriptor_limit(void)
+{
+        struct rlimit limit;
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+                limit.rlim_cur = limit.rlim_max;
+                (void) setrlimit(RLIMIT_NOFILE, &limit);
+        }
+}
+
 static int run(struct options *options)
 {
         struct mount mount = { .options = options };
@@ -137,6 +157,7 @@ static int run(struct options *options)
                 if (fuse_opt_add_arg(&options->fuse, "-oro") != 0)
                         return complain("no memory", "");
         }
+        raise_descriptor_limit();
         int status = check_mountpoint(&mount);
         return status == EXIT_SUCCESS ? mount_and_serve(&mount, dirfd) : status;
 }

@@ -59,6 +59,7 @@ enum node_sources {
         FROM_INDEXES = 16,         /* those of every vector segment */
         FROM_ORPHANS = 32,         /* those of every orphan */
         FROM_TREE = 64,            /* everything below the directory that the node's key names */
+        FROM_ALL = 128,            /* the time of everything below the persist directory */
 };
 
 struct node_type;

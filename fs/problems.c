@@ -17,14 +17,31 @@ static bool has_control(const struct node_type *directory, const char *control)
         return false;
 }
 
-/* "echo 1 > collections/docs/commit", when this version has that control. */
+/* In single quotes for a shell: a name is a stranger's, and the command is there to be pasted. */
+static char *quoted(const char *where, const char *control)
+{
+        char *text = malloc(4 * strlen(where) + strlen(control) + 8), *out = text;
+        if (text == NULL)
+                return NULL;
+        *out++ = '\'';
+        for (const char *p = where; *p != '\0'; p++) {
+                if (*p == '\'')
+                        out = stpcpy(out, "'\\'");
+                *out++ = *p;
+        }
+        (void) sprintf(out, "%s%s'", where[0] != '\0' ? "/" : "", control);
+        return text;
+}
+
+/* "echo 1 > 'collections/docs/commit'", when this version has that control. */
 static struct json_object *command(const struct node_type *directory, const char *where, const char *control)
 {
-        if (control == NULL || !has_control(directory, control))
+        if (!has_control(directory, control))
                 return NULL;
+        CLEANUP(free)
+        char *path = quoted(where, control);
         char *text = NULL;
-        int n = where[0] != '\0' ? asprintf(&text, "echo 1 > '%s/%s'", where, control) : asprintf(&text, "echo 1 > %s", control);
-        if (n < 0)
+        if (path == NULL || asprintf(&text, "echo 1 > %s", path) < 0)
                 return NULL;
         struct json_object *o = json_string(text);
         free(text);

@@ -5,12 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ops/clock.h"
+
 #define ENDING_SIGNALS                                                                                                             \
         (1ull << (SIGINT - 1) | 1ull << (SIGTERM - 1) | 1ull << (SIGHUP - 1) | 1ull << (SIGQUIT - 1) | 1ull << (SIGKILL - 1))
 
 /* Whether a signal that ends it is pending for the thread. */
 static bool is_ending(pid_t pid)
 {
+        if (pid <= 0)
+                return false; /* of another pid namespace: nobody knows */
         char path[64], line[256];
         unsigned long long pending = 0, set;
         (void) snprintf(path, sizeof(path), "/proc/%d/status", (int) pid);
@@ -32,9 +36,10 @@ static bool is_cancelled(void *context)
 
 void request_begin(struct request *request, struct mount *mount, fuse_req_t fuse)
 {
-        *request =
-                (struct request){ .mount = mount,
-                                  .patience = { .milliseconds = REQUEST_PATIENCE_MS, .cancelled = is_cancelled, .context = fuse } };
+        *request = (struct request){
+                .mount = mount,
+                .patience = { .until_ms = clock_ms() + REQUEST_PATIENCE_MS, .cancelled = is_cancelled, .context = fuse }
+        };
 }
 
 int request_need(struct request *request)

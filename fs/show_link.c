@@ -7,7 +7,8 @@
 
 int show_link_to_collection(struct request *request, const struct node *node, struct text *ret)
 {
-        const struct segment *segment = node_segment(request, node);
+        bool by_id = node->type == &tree_id_link || node->type == &tree_collection_link;
+        const struct segment *segment = by_id ? NULL : node_segment(request, node);
         const char *id = segment != NULL && segment->collection != NULL ? segment->collection->id.bytes : node->a;
         const struct entry *entry = entries_by_id(request->entries, id);
         if (entry == NULL)

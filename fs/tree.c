@@ -84,8 +84,8 @@ const struct node_type tree_root = {
         .sources = FROM_DATABASE | FROM_DIRECTORY,
         .entries = ENTRIES(
                 FILE_ROW("README", FROM_NOTHING, .show = show_readme, .viewless = true),
-                FILE_ROW("info.json", FROM_DATABASE | FROM_DIRECTORY | FROM_INDEXES | FROM_ORPHANS, .show = show_root_info,
-                         .viewless = true),
+                FILE_ROW("info.json", FROM_DATABASE | FROM_DIRECTORY | FROM_INDEXES | FROM_ORPHANS | FROM_ALL,
+                         .show = show_root_info, .viewless = true),
                 DIR_ROW("config", FROM_DATABASE,
                         .entries =
                                 ENTRIES(FILE_ROW("automatically_purge", FROM_DATABASE, .show = show_automatically_purge,

@@ -7,7 +7,10 @@
 #include <time.h>
 #include <uthash.h>
 
+#include "ops/clock.h"
+
 #define POLL_MS 20
+#define QUEUE_MAX 256 /* jobs that wait: each holds on to what it is about */
 
 struct memory { /* what is known of one name */
         UT_hash_handle hh;
@@ -15,6 +18,7 @@ struct memory { /* what is known of one name */
         char *name;
         unsigned waiters;
         bool queued, running;
+        uint64_t running_state;
         struct background_job job; /* the newest that was asked for; its name is not used */
         uint64_t state;            /* of `result` or `failure` */
         struct result *result;
@@ -28,6 +32,7 @@ struct background {
         atomic_bool stop;
         struct memory *memories; /* uthash: in the order of first asking */
         struct memory *first, *last;
+        unsigned queued;
 };
 
 void result_init(struct result *result, void (*destroy)(struct result *))
@@ -51,7 +56,7 @@ struct result *result_put(struct result *result)
 
 static bool passing(int code)
 {
-        return code == -EAGAIN || code == -EBUSY || code == -EINTR;
+        return code == -EAGAIN || code == -EBUSY || code == -EINTR || code == -ENOMEM || code == -EMFILE || code == -ENFILE;
 }
 
 static void release(struct background_job *job)
@@ -93,8 +98,10 @@ static struct memory *remember(struct background *b, const char *name)
                 free(m);
                 return NULL;
         }
+        m->waiters = 1; /* the asker, already: what is waited for is not forgotten */
         HASH_ADD_KEYPTR(hh, b->memories, m->name, strlen(m->name), m);
         forget_oldest(b);
+        m->waiters = 0;
         return m;
 }
 
@@ -121,6 +128,8 @@ static void run_one(struct background *b, struct memory *m)
         m->job = (struct background_job){ 0 };
         m->queued = false;
         m->running = true;
+        m->running_state = job.state;
+        b->queued--;
         m->failure.code = 0;
         (void) pthread_mutex_unlock(&b->mutex);
 
@@ -184,6 +193,7 @@ static void enqueue(struct background *b, struct memory *m, struct background_jo
                 return;
         m->queued = true;
         m->next = NULL;
+        b->queued++;
         if (b->first == NULL)
                 b->first = m;
         else
@@ -192,16 +202,9 @@ static void enqueue(struct background *b, struct memory *m, struct background_jo
         (void) pthread_cond_signal(&b->work);
 }
 
-static int64_t now_ms(void)
-{
-        struct timespec t;
-        (void) clock_gettime(CLOCK_MONOTONIC, &t);
-        return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static void wait_a_little(struct background *b, int64_t until_ms)
 {
-        int64_t now = now_ms(), to = now + POLL_MS < until_ms ? now + POLL_MS : until_ms;
+        int64_t now = clock_ms(), to = now + POLL_MS < until_ms ? now + POLL_MS : until_ms;
         struct timespec t = { .tv_sec = (time_t) (to / 1000), .tv_nsec = (long) (to % 1000) * 1000000 };
         (void) pthread_cond_timedwait(&b->done, &b->mutex, &t);
 }
@@ -213,10 +216,17 @@ static bool answers(const struct memory *m, uint64_t state)
         return (lasting && m->state == state) || (!m->queued && !m->running && passing(m->failure.code));
 }
 
-static int await(struct background *b, struct memory *m, uint64_t state, int patience_ms, db_cancel_fn *cancelled, void *context)
+/* Whether the job is queued or running for this state already; also when there are so many that this one must be asked for later. */
+static bool is_under_way(const struct background *b, const struct memory *m, uint64_t state)
 {
-        int64_t until = now_ms() + patience_ms;
-        while (!answers(m, state) && !stopping(b) && now_ms() < until) {
+        if (m->queued)
+                return m->job.state == state;
+        return (m->running && m->running_state == state) || b->queued >= QUEUE_MAX;
+}
+
+static int await(struct background *b, struct memory *m, uint64_t state, int64_t until, db_cancel_fn *cancelled, void *context)
+{
+        while (!answers(m, state) && !stopping(b) && clock_ms() < until) {
                 wait_a_little(b, until);
                 if (cancelled != NULL && cancelled(context))
                         return -EINTR;
@@ -239,7 +249,7 @@ static int answer(struct memory *m, uint64_t state, struct result **ret, bool *r
         return 0;
 }
 
-int background_ask(struct background *b, const struct background_job *asked, int patience_ms, db_cancel_fn *cancelled,
+int background_ask(struct background *b, const struct background_job *asked, int64_t until_ms, db_cancel_fn *cancelled,
                    void *context, struct result **ret, bool *ret_current, struct error *e)
 {
         struct background_job job = *asked;
@@ -253,8 +263,9 @@ int background_ask(struct background *b, const struct background_job *asked, int
                 uint64_t state = job.state;
                 if (!answers(m, state) || passing(m->failure.code)) {
                         m->failure.code = passing(m->failure.code) ? 0 : m->failure.code;
-                        enqueue(b, m, &job);
-                        r = await(b, m, state, patience_ms, cancelled, context);
+                        if (!is_under_way(b, m, state))
+                                enqueue(b, m, &job);
+                        r = await(b, m, state, until_ms, cancelled, context);
                 }
                 m->waiters--;
                 r = r < 0 ? error_set(e, -r, "interrupted") : answer(m, state, ret, ret_current, e);

@@ -6,7 +6,8 @@
  * - Asking waits for the result for a bounded time, and never holds a lock meanwhile. After that time the asker gets the result of an older state
  *   if there is one, or none.
  * - Results are shared and counted; they never change once they are there.
- * - A failure that may pass (-EAGAIN, -EBUSY, -EINTR) is not remembered.
+ * - A failure that may pass (-EAGAIN, -EBUSY, -EINTR, no memory, no descriptors) is not remembered.
+ * - At most 256 jobs wait; who asks for one more gets what is there, and may ask again.
  */
 #ifndef OPS_BACKGROUND_H
 #define OPS_BACKGROUND_H
@@ -48,9 +49,9 @@ struct background_job {
 /* Starts the thread (call it after any fork). */
 int background_new(struct background **ret, struct error *e);
 
-/* Result of the job: remembered, or run now. Waits at most patience_ms, and no longer than `cancelled` allows. 0 with *ret a reference
+/* Result of the job: remembered, or run now. Waits until until_ms of the monotonic clock (clock_ms()) at most, and no longer than `cancelled` allows. 0 with *ret a reference
    (the caller puts it) and *ret_current (the result is of the asked state), 0 with *ret NULL when there is nothing yet, the job's own failure, or -EINTR. */
-int background_ask(struct background *b, const struct background_job *job, int patience_ms, db_cancel_fn *cancelled, void *context,
+int background_ask(struct background *b, const struct background_job *job, int64_t until_ms, db_cancel_fn *cancelled, void *context,
                    struct result **ret, bool *ret_current, struct error *e);
 
 /* Ends the thread (a job that runs is told to stop) and drops everything. Takes NULL, returns NULL. */

@@ -82,7 +82,8 @@ struct catalog {
         struct text damage; /* what is missing that this version must have, or too large, as one sentence; "" when nothing */
 };
 
-/* Reads everything inside one transaction that it begins and ends. *ret is the caller's. A value of more than 1 MiB is taken for absent, and
+/* Reads everything as of one moment: in one transaction that it begins and ends, or in several when it takes longer than PIECE_MS and
+   nobody commits between them. *ret is the caller's. A value of more than 1 MiB is taken for absent, and
    the first such is in `damage`; 256 MiB in all are the limit: beyond is -E2BIG. */
 int catalog_read(struct db *db, struct catalog **ret, struct error *e);
 

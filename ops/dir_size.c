@@ -24,6 +24,8 @@ static void note(struct dir_size *size, const struct file_stamp *stamp)
         }
         if (stamp->mtime_ns > size->newest_ns)
                 size->newest_ns = stamp->mtime_ns;
+        if (stamp->ctime_ns > size->changed_ns)
+                size->changed_ns = stamp->ctime_ns;
 }
 
 static void add_dir(int fd, uint64_t dev, unsigned depth, struct dir_size *size);

@@ -16,7 +16,8 @@ struct dir_size {
         uint64_t apparent;  /* bytes, sum of st_size of regular files */
         uint64_t allocated; /* bytes on disk of regular files and directories, `name` included */
         uint64_t files;
-        int64_t newest_ns; /* newest mtime of any regular file or directory seen, 0 when all are before 1970 */
+        int64_t newest_ns;  /* newest mtime of any regular file or directory seen, 0 when all are before 1970 */
+        int64_t changed_ns; /* newest ctime, likewise: it can't be set back */
 };
 
 /* Adds up everything below `name` (beneath dirfd; "." for itself), to a depth of DIR_SIZE_DEPTH; what vanishes meanwhile is left out.

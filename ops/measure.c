@@ -18,14 +18,20 @@ struct measure { /* the argument of a job */
         struct labels_result *labels; /* of the collection's index; NULL: unknown, or there is none */
 };
 
+static struct labels_result *labels_put(struct labels_result *labels)
+{
+        if (labels != NULL)
+                (void) result_put(&labels->shared);
+        return NULL;
+}
+
 static void measure_free(void *argument)
 {
         struct measure *m = argument;
         if (m == NULL)
                 return;
         (void) view_put(m->view);
-        if (m->labels != NULL)
-                (void) result_put(&m->labels->shared);
+        (void) labels_put(m->labels);
         free(m);
 }
 DEFINE_CLEANUP(struct measure *, measure_free)
@@ -56,13 +62,19 @@ static int measuring_db(const struct measure *m, db_cancel_fn *stop, void *conte
         return 0;
 }
 
+/* Whether nobody has committed since the view was read: the file is still in the state from before that. */
+static bool is_still_of(const struct view *view, struct db *db)
+{
+        struct file_stamp now = db_stamp(db);
+        return file_stamp_equal(&now, &view->database);
+}
+
 static int ask(struct observer *o, const struct background_job *job, const struct patience *patience, struct result **ret,
                bool *ret_current, struct error *e)
 {
         if (job->argument == NULL)
                 return error_set(e, ENOMEM, "no memory");
-        return background_ask(o->background, job, patience->milliseconds, patience->cancelled, patience->context, ret, ret_current,
-                              e);
+        return background_ask(o->background, job, patience->until_ms, patience->cancelled, patience->context, ret, ret_current, e);
 }
 
 /* The write-ahead log. */
@@ -122,6 +134,7 @@ static int run_tally(void *argument, db_cancel_fn *stop, void *context, struct r
                 (void) result_put(&t->shared);
                 return r;
         }
+        t->tally.exact = t->tally.exact && is_still_of(m->view, db);
         *ret = &t->shared;
         return 0;
 }
@@ -156,7 +169,9 @@ int observer_tally(struct observer *o, struct view *view, const struct collectio
                    struct tally_result **ret, bool *ret_current, struct error *e)
 {
         int r = ask_tally(o, view, patience, ret, ret_current, e);
-        if (r < 0 || !*ret_current || collection == NULL || is_of_this_position(o, *ret, collection))
+        /* Of two collections with one id, only the one that is found by it has a row. */
+        bool has_row = collection != NULL && catalog_collection(view->catalog, collection->id.bytes) == collection;
+        if (r < 0 || !*ret_current || !has_row || is_of_this_position(o, *ret, collection))
                 return r;
         (void) result_put(&(*ret)->shared);
         *ret = NULL;
@@ -194,6 +209,7 @@ static int run_fts(void *argument, db_cancel_fn *stop, void *context, struct res
                 free(f);
                 return r;
         }
+        f->audit.exact = f->audit.exact && is_still_of(m->view, db);
         *ret = &f->shared;
         return 0;
 }
@@ -314,6 +330,7 @@ static int run_records(void *argument, db_cancel_fn *stop, void *context, struct
                 free(result);
                 return r;
         }
+        result->audit.exact = result->audit.exact && is_still_of(m->view, db);
         *ret = &result->shared;
         return 0;
 }
@@ -337,6 +354,8 @@ static int records_argument(struct observer *o, struct view *view, const struct 
                 int r = observer_labels(o, collection->vector, patience, &m->labels, &current, e);
                 if (r == -EINTR)
                         return r;
+                if (!current)
+                        m->labels = labels_put(m->labels);
                 if (m->labels != NULL)
                         state = XXH3_64bits_withSeed(&state, sizeof(state), stamps_state(&m->labels->audit.stamps));
         }

@@ -6,6 +6,8 @@
 #include <time.h>
 #include <uthash.h>
 
+#include "ops/clock.h"
+
 struct summary_entry {
         UT_hash_handle hh;
         char id[37];
@@ -226,13 +228,6 @@ static int refresh_or_disconnect(struct observer *o, struct error *e)
         return r;
 }
 
-static int64_t now_ms(void)
-{
-        struct timespec t;
-        (void) clock_gettime(CLOCK_MONOTONIC, &t);
-        return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static int refresh_remembering(struct observer *o, const struct patience *patience, int64_t asked_ms, struct error *e)
 {
         if (o->failure.code < 0 && o->failure_began_ms > asked_ms) {
@@ -240,7 +235,7 @@ static int refresh_remembering(struct observer *o, const struct patience *patien
                         *e = o->failure;
                 return o->failure.code;
         }
-        o->failure_began_ms = now_ms();
+        o->failure_began_ms = clock_ms();
         o->failure = (struct error){ 0 };
         if (o->db != NULL)
                 db_set_cancel(o->db, patience->cancelled, patience->context);
@@ -258,7 +253,7 @@ static int refresh_remembering(struct observer *o, const struct patience *patien
 
 int observer_view(struct observer *o, const struct patience *patience, struct view **ret, struct error *e)
 {
-        int64_t asked_ms = now_ms();
+        int64_t asked_ms = clock_ms();
         (void) pthread_mutex_lock(&o->mutex);
         int r = refresh_remembering(o, patience, asked_ms, e);
         if (r == 0)
@@ -327,13 +322,20 @@ int observer_detail(struct observer *o, const struct view *view, const struct co
         return r;
 }
 
+static bool passing(int code)
+{
+        return code == -EAGAIN || code == -ENOMEM || code == -EMFILE || code == -ENFILE;
+}
+
+/* Not of files that were written a moment ago: another write in the same tick of the file system's clock would not be seen. */
 static bool recall_summary(struct observer *o, const char *id, struct index_summary *ret)
 {
         struct index_stamps stamps = index_stamps_read(o->dirfd, id);
         struct summary_entry *s;
         (void) pthread_mutex_lock(&o->summaries_mutex);
         HASH_FIND_STR(o->summaries, id, s);
-        bool found = s != NULL && s->summary.damage.code != -EAGAIN && index_stamps_equal(&s->summary.stamps, &stamps);
+        bool found = s != NULL && !passing(s->summary.damage.code) && !index_stamps_young(&stamps) &&
+                     index_stamps_equal(&s->summary.stamps, &stamps);
         if (found)
                 *ret = s->summary;
         (void) pthread_mutex_unlock(&o->summaries_mutex);

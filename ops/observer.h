@@ -35,9 +35,9 @@ struct view {
         bool hot_journal;           /* a crash left a journal, which is seen through */
 };
 
-/* Who waits: its patience for measured things, and when it gives up waiting. */
+/* Who waits: until when for measured things (clock_ms()), and when it gives up waiting at all. */
 struct patience {
-        int milliseconds;
+        int64_t until_ms;
         db_cancel_fn *cancelled; /* may be NULL */
         void *context;
 };

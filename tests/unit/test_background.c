@@ -12,6 +12,7 @@
 #include <errno.h>
 
 #include "ops/background.h"
+#include "ops/clock.h"
 
 #define LONG_MS 60000 /* a guard against hanging, not a time that is measured */
 
@@ -87,7 +88,7 @@ static int ask(struct fixture *f, const char *name, uint64_t state, struct scrip
         struct background_job job = { .name = name, .state = state, .run = run, .argument = script, .release = release };
         struct result *result = NULL;
         *ret_current = false;
-        *ret_code = background_ask(f->background, &job, patience_ms, NULL, NULL, &result, ret_current, NULL);
+        *ret_code = background_ask(f->background, &job, clock_ms() + patience_ms, NULL, NULL, &result, ret_current, NULL);
         if (*ret_code < 0 || result == NULL)
                 return -1;
         int value = ((struct number *) result)->value;
@@ -123,10 +124,12 @@ static void gives_the_older_while_it_waits(void **state)
         assert_false(current);
         assert_int_equal(ask(f, "b", 1, &again, 10, &current, &code), -1); /* behind it in the queue */
         assert_int_equal(code, 0);
+        assert_int_equal(ask(f, "a", 2, &slow, 10, &current, &code), 1); /* it runs already */
         gate = 1;
         assert_int_equal(ask(f, "b", 1, &again, LONG_MS, &current, &code), 3);
         assert_int_equal(ask(f, "a", 2, &slow, LONG_MS, &current, &code), 2);
         assert_true(current);
+        assert_int_equal(f->runs, 3);
 }
 
 static void remembers_lasting_failures_only(void **state)
@@ -160,7 +163,7 @@ static void can_be_cancelled(void **state)
         struct background_job job = { .name = "a", .state = 1, .run = run, .argument = &slow, .release = release };
         struct result *result = NULL;
         bool current;
-        assert_int_equal(background_ask(f->background, &job, LONG_MS, at_once, NULL, &result, &current, NULL), -EINTR);
+        assert_int_equal(background_ask(f->background, &job, clock_ms() + LONG_MS, at_once, NULL, &result, &current, NULL), -EINTR);
         assert_null(result);
         /* and the thread, which still runs the job, ends when it is told to: see teardown */
 }
