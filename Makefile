@@ -79,7 +79,8 @@ UNIT_LIB := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_LIB := $(filter-out $(FUZZ_SRC) tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
 BENCH_SRC := $(wildcard tests/bench/*.c)
-ALL_SRC := $(OPS_SRC) $(FS_SRC) $(UNIT_SRC) $(UNIT_LIB) $(wildcard tests/fuzz/*.c) $(BENCH_SRC)
+HELPER_SRC := $(wildcard tests/mount/helpers/*.c)
+ALL_SRC := $(OPS_SRC) $(FS_SRC) $(UNIT_SRC) $(UNIT_LIB) $(wildcard tests/fuzz/*.c) $(BENCH_SRC) $(HELPER_SRC)
 ALL_HDR := $(wildcard ops/*.h ops/*/*.h fs/*.h tests/*/*.h)
 FIXTURES := $(patsubst tests/fixtures/%.tar.xz,%,$(wildcard tests/fixtures/*.tar.xz))
 MAN_SRC := $(wildcard man/*.scd)
@@ -88,6 +89,7 @@ OPS_OBJ := $(OPS_SRC:%.c=$(BUILD)/%.o)
 FS_OBJ := $(FS_SRC:%.c=$(BUILD)/%.o)
 MAN := $(MAN_SRC:man/%.scd=$(BUILD)/man/%)
 BENCH_BIN := $(BENCH_SRC:%.c=$(BUILD)/%)
+HELPER_BIN := $(HELPER_SRC:%.c=$(BUILD)/%)
 # TEST=pickle, TEST=test_pickle and TEST='*pick*' all find tests/unit/test_pickle.c
 UNIT_RUN := $(filter $(UNIT_SRC),$(sort $(wildcard tests/unit/test_$(TEST).c tests/unit/$(TEST).c)))
 FUZZ_RUN := $(filter $(FUZZ_SRC),$(sort $(wildcard tests/fuzz/fuzz_$(TEST).c tests/fuzz/$(TEST).c)))
@@ -101,7 +103,7 @@ FUZZ_BIN := $(FUZZ_RUN:%.c=$(BUILD)/%)
 all: $(BUILD)/chromafs ## build the program
 
 .PHONY: programs
-programs: $(BUILD)/chromafs $(UNIT_BIN) $(REPLAY_BIN) $(BENCH_BIN) ## build the tests, too, and run none
+programs: $(BUILD)/chromafs $(UNIT_BIN) $(REPLAY_BIN) $(BENCH_BIN) $(HELPER_BIN) ## build the tests, too, and run none
 
 $(BUILD)/chromafs: $(BUILD)/fs/main.o $(BUILD)/libfs.a $(BUILD)/libops.a
 	$(call say,LINK,$@)
@@ -146,6 +148,11 @@ $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libops.a
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
+# They share no code with the program: what they find out is independent of it.
+$(BUILD)/tests/mount/helpers/%: $(BUILD)/tests/mount/helpers/%.o
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $^
+
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
 # --- check ----------------------------------------------------------------
@@ -153,7 +160,8 @@ $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libops.a
 
 PARTS := unit fuzz-corpus mount docs
 RESULTS := $(BUILD)/results
-TEST_ENV = CHROMAFS='$(BUILD)/chromafs' CHROMAFS_FIXTURES='$(BUILD)/fixtures' CHROMAFS_WRAPPER='$(TEST_WRAPPER)' TEST='$(TEST)'
+TEST_ENV = CHROMAFS='$(BUILD)/chromafs' CHROMAFS_FIXTURES='$(BUILD)/fixtures' CHROMAFS_WRAPPER='$(TEST_WRAPPER)' \
+           CHROMAFS_HELPERS='$(abspath $(BUILD))/tests/mount/helpers' TEST='$(TEST)'
 # ThreadSanitizer can't live with as much address space randomization as recent kernels do.
 TEST_WRAPPER := $(if $(filter tsan,$(D)),setarch -R)
 HELP_D := $(if $(D), D=$(D))
@@ -174,7 +182,7 @@ check-fuzz-corpus: $(REPLAY_BIN) ## run every fuzz target once over its seeds
 	@$(TEST_ENV) RESULT=$(RESULTS)/fuzz-corpus scripts/check-corpus.sh $(REPLAY_BIN)
 
 .PHONY: check-mount
-check-mount: $(BUILD)/chromafs fixtures ## run the tests of a mounted directory
+check-mount: $(BUILD)/chromafs $(HELPER_BIN) fixtures ## run the tests of a mounted directory
 	@$(TEST_ENV) RESULT=$(RESULTS)/mount LOGS=$(RESULTS)/mount-logs REPEAT='make check-mount$(HELP_D)' tests/mount/run.sh
 
 .PHONY: check-docs

@@ -17,7 +17,7 @@ say() { printf 'install-deps: %s\n' "$*" >&2; }
 packages_of() {
     case $1 in
     build) echo gcc libc6-dev make pkg-config fuse3 libfuse3-dev libsqlite3-dev libjson-c-dev libxxhash-dev uthash-dev xz-utils scdoc ;;
-    test) echo libcmocka-dev attr acl jq procps python3 rsync sqlite3 ;;
+    test) echo libcmocka-dev attr acl jq procps rsync sqlite3 ;;
     lint) echo clang-format clang-tidy cppcheck shellcheck codespell ;;
     fuzz) echo clang libclang-rt-dev ;;
     chroma) echo python3 python3-pip python3-venv ca-certificates ;;

@@ -24,8 +24,21 @@ copy_files() {
     done
 }
 
+copy_mount() {
+    rm -rf "$WORK/whole"
+    cp -r "$MNT" "$WORK/whole"
+}
+
+# changing: what tells of the collections that the writer changes, as a pattern of paths; they are there from now on
+changing() {
+    printf '%s/(info[.]json|collections/live-[0-9]/' "$MNT"
+    find "$MNT"/collections/live-*/segments -type l -printf '|segments/%f/'
+    echo ')'
+}
+
 start_readers() {
     rm -f "$WORK/stop"
+    changing=$(changing)
     python3 "$CHROMAFS_CHROMA/reader.py" "$MNT" "$WORK/stop" >"$WORK/info.log" 2>&1 &
     info_reader=$!
     repeat ls ls -lR "$MNT" &
@@ -35,6 +48,8 @@ start_readers() {
     repeat labels read_labels &
     readers="$readers $!"
     repeat files copy_files &
+    readers="$readers $!"
+    repeat mount copy_mount &
     readers="$readers $!"
 }
 
@@ -60,6 +75,7 @@ stop_readers() {
     ! errors config '^$' || status=1
     ! errors labels "/labels: ($(errno_text EILSEQ)|$(errno_text EIO))$" || status=1
     ! errors files "/files/.*($(errno_text ENOENT)|$(errno_text ESTALE)|replaced while being copied)" || status=1
+    ! errors mount "$changing" || status=1
 }
 
 exact_all_the_time() {

@@ -12,7 +12,8 @@ read_everything() {
 check() {
     copy_fixture "$1"
     fingerprint "$DIR" >before
-    mount_settled "$DIR"
+    mount_dir "$DIR" "$MNT"
+    wait_measured
     read_everything >counts
     unmount
     fingerprint "$DIR" >after
@@ -22,7 +23,8 @@ check() {
 
 # check_read_only DIR: on a file system that can't be written to
 check_read_only() {
-    mount_settled "$1"
+    mount_dir "$1" "$MNT"
+    wait_measured
     assert_eq true "$(jq .exact "$MNT/info.json")" 'exact'
     assert_eq "$(jq '.collections | length' "$CHROMAFS_FIXTURES/chroma-1.5.9/truth.json")" "$(jq .collections "$MNT/info.json")" 'collections'
     read_everything >counts

@@ -12,6 +12,8 @@ interruptible() {
     exec env --default-signal=INT,QUIT "$@"
 }
 
+PATIENT=$WORK/patient
+
 assert_locked() {
     assert_ok timeout 60 ls "$1" >entries
     assert_contains entries collections
@@ -26,9 +28,25 @@ assert_locked() {
     assert_ok timeout 60 df "$1" >/dev/null
 }
 
+# in_folder FOLDER COMMAND...: with its own files below $WORK
+in_folder() {
+    # shellcheck disable=SC2030  # it is meant to be gone afterwards
+    (mkdir "$1" && cd "$1" && WORK=$PWD && shift && "$@")
+}
+
+# assert_both_locked: at the same time, since each waits for long
+assert_both_locked() {
+    in_folder first assert_locked "$MNT" &
+    first=$!
+    in_folder second assert_locked "$PATIENT" &
+    second=$!
+    wait "$first"
+    wait "$second"
+}
+
 # Two daemons, so that neither reader waits for the other: the one that is interrupted later ends earlier.
 interrupt_waiter() {
-    cat "$WORK/patient/collections/docs/info.json" >/dev/null 2>&1 &
+    cat "$PATIENT/collections/docs/info.json" >/dev/null 2>&1 &
     patient=$!
     sleep 0.5
     interruptible cat "$MNT/collections/docs/info.json" >/dev/null 2>&1 &
@@ -49,11 +67,9 @@ mount_dir "$DIR" "$MNT"
 cp "$MNT/info.json" before
 sqlite_start
 sqlite_do 'BEGIN EXCLUSIVE;'
-note 'locked under a mount'
-assert_locked "$MNT"
-note 'locked before the mount'
-mount_dir "$DIR" "$WORK/patient"
-assert_locked "$WORK/patient"
+mount_dir "$DIR" "$PATIENT"
+note 'locked under a mount, and before the mount'
+assert_both_locked
 note 'interrupted'
 interrupt_waiter INT 130
 interrupt_waiter TERM 143
@@ -62,7 +78,7 @@ assert_alive
 sqlite_do 'ROLLBACK;'
 note 'unlocked'
 assert_readable_but ''
-assert_readable_but '' "$WORK/patient"
+assert_readable_but '' "$PATIENT"
 assert_same_file before "$MNT/info.json"
 sqlite_do 'BEGIN IMMEDIATE;'
 note 'a writer that only prepares hinders nobody'
@@ -70,4 +86,4 @@ assert_readable_but ''
 sqlite_do 'ROLLBACK;'
 sqlite_stop
 unmount "$MNT"
-unmount "$WORK/patient"
+unmount "$PATIENT"

@@ -17,7 +17,7 @@ start_readers() {
     readers=
     for reader in 1 2 3 4 5 6 7 8; do
         (
-            cd "$WORK"
+            cd "$WORK" || exit
             while mountpoint -q "$MNT"; do
                 find "$MNT" -type f -exec cat {} + >/dev/null 2>&1 || :
                 echo turn >>"turns.$reader"

@@ -8,18 +8,20 @@
 . "${CHROMAFS_LIB%/*}/helpers/damage.sh"
 
 number=0
+: >statements
+: >expected
 
 # id_of NUMBER: a UUID
 id_of() {
     printf '00000000-0000-4000-8000-%012d' "$1"
 }
 
-# collection NAME_SQL [DATABASE_SQL [ID_SQL]]: one more, with two segments; sets $id
+# collection NAME_SQL [DATABASE_SQL [ID_SQL]]: one more, with two segments, once `made` is called; sets $id
 collection() {
     number=$((number + 1))
     id=$(id_of "$number")
     sql_id=${3:-"'$id'"}
-    sql "INSERT INTO collections (id, name, database_id) VALUES ($sql_id, $1, ${2:-(SELECT id FROM databases WHERE name = 'default_database')});
+    add "INSERT INTO collections (id, name, database_id) VALUES ($sql_id, $1, ${2:-(SELECT id FROM databases WHERE name = 'default_database')});
         INSERT INTO segments (id, type, scope, collection) VALUES
             ('$(id_of $((number + 500)))', 'urn:chroma:segment/vector/hnsw-local-persisted', 'VECTOR', $sql_id),
             ('$(id_of $((number + 900)))', 'urn:chroma:segment/metadata/sqlite', 'METADATA', $sql_id);"
@@ -29,14 +31,27 @@ collection() {
 database() {
     number=$((number + 1))
     database="'$(id_of "$number")'"
-    sql "INSERT OR IGNORE INTO tenants (id) VALUES ($1); INSERT INTO databases (id, name, tenant_id) VALUES ($database, $2, $1)"
+    add "INSERT OR IGNORE INTO tenants (id) VALUES ($1); INSERT INTO databases (id, name, tenant_id) VALUES ($database, $2, $1);"
 }
 
-# has ENTRY [ID]: it is there, and it is that collection
+add() { echo "$1" >>statements; }
+
+# has ENTRY [ID]: it will be there, and be that collection
 has() {
-    assert_eq "${2:-$id}" "$(json "$MNT/collections/$1/info.json" .id)" "id of collections/$1"
-    target=$(readlink "$MNT/by-id/${2:-$id}") || fail "no by-id/${2:-$id}"
-    assert_eq "../collections/$1" "$target" "by-id/${2:-$id}"
+    printf '%s %s\n' "${2:-$id}" "$1" >>expected
+}
+
+# made: all at once, and each is where it should be
+made() {
+    sql "$(cat statements)"
+    : >statements
+    while IFS= read -r line; do
+        made_id=${line%% *} made_entry=${line#* }
+        assert_eq "$made_id" "$(json "$MNT/collections/$made_entry/info.json" .id)" "id of collections/$made_entry"
+        target=$(readlink "$MNT/by-id/$made_id") || fail "no by-id/$made_id"
+        assert_eq "../collections/$made_entry" "$target" "by-id/$made_id"
+    done <expected
+    : >expected
 }
 
 text_of() {
@@ -73,6 +88,7 @@ names() {
     collection "'%id-$(id_of 1)'" && has "%25id-$(id_of 1)"
     collection "printf('%.*c', 1000000, 'z')" && has "%id-$id"
     collection "'Ünïcödé 日本'" && has 'Ünïcödé 日本'
+    made
 }
 
 # Names that are no text, and names that are told apart by nothing but their class.
@@ -80,6 +96,7 @@ classes() {
     collection "x'62696e'" && collection 12345 && has 12345
     collection "x'312e35'"
     collection "'1.5'"
+    made
     timeout 60 ls "$MNT/collections" >listing
     assert_contains listing 1.5
 }
@@ -103,6 +120,7 @@ scopes() {
     database "printf('%.*c', 5000, 't')" "printf('%.*c', 5000, 'd')"
     collection "'same'" "$database" && has "%id-$id"
     collection "'lost'" "'no such database'"
+    made
     assert_eq lost "$(json "$MNT/by-id/$id/info.json" .name)" 'a collection whose database is not there'
     assert_readable_but ''
 }
@@ -126,6 +144,7 @@ ids() {
     collection "'bad-id-6'" '' "upper('$(id_of 999999)')"
     collection "'bad-id-7'" '' 42
     collection "'bad-id-9'" '' "x'0102'"
+    made
     assert_problem "$MNT/collections/bad-id-1/info.json" bad_id
     assert_eq ../../etc "$(json "$MNT/collections/bad-id-1/info.json" .id)"
     assert_problem "$MNT/collections/bad-id-3/info.json" bad_id
@@ -136,6 +155,7 @@ ids() {
 # A segment with such an id has no place in segments/, and nothing outside is opened for it.
 segment_ids() {
     collection "'bad-segment'"
+    made
     for segment in ../../../../etc . .. '' a/b outside "$WORK/outside"; do
         sql "UPDATE segments SET id = '$segment' WHERE collection = '$id' AND scope = 'VECTOR'"
         assert_problem "$MNT/collections/bad-segment/info.json" bad_id

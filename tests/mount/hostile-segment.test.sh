@@ -9,10 +9,11 @@
 
 SECRET=a-secret-that-must-not-be-shown
 
-# assert_no_secret: neither the names nor the contents below the mount have it
+SHOWN=$WORK/all
+
+# assert_no_secret: neither the names nor the contents nor the errors that were just read have it
 assert_no_secret() {
-    (cd "$MNT" && find . -ls 2>&1 && find . -type f -exec cat {} + 2>&1) >all || :
-    ! grep -a -n -F "$SECRET" all || fail 'the mount shows what is outside'
+    ! grep -a -n -F "$SECRET" "$SHOWN" "$WORK/.unreadable" || fail 'the mount shows what is outside'
 }
 
 # assert_others_well: a collection that nobody touched
@@ -28,6 +29,8 @@ put_back() {
 
 # looks WHAT [PROBLEM]: at everything; info.json of the collection and of the root list the problem
 looks() {
+    # What was changed within two seconds may be Chroma writing, and is no damage yet.
+    [ ! -L "$DIR/$segment" ] && [ ! -e "$DIR/$segment" ] || find "$DIR/$segment" -exec touch -h -d '1 hour ago' {} +
     assert_readable_but "/$segment/"
     note "$1: $(problems "$info"); unreadable: $(wc -l <"$WORK/.found")"
     assert_no_secret

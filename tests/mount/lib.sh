@@ -12,6 +12,7 @@ WORK=$CHROMAFS_TEST_DIR
 : "${CHROMAFS:?}" "${CHROMAFS_FIXTURES:?}"
 MNT=$WORK/mnt
 DIR=
+CHROMAFS=$(readlink -f "$CHROMAFS")
 WAIT_SECONDS=${WAIT_SECONDS:-20}
 export LC_ALL=C
 cd "$WORK"
@@ -30,6 +31,14 @@ skip() {
 }
 
 need_root() { [ "$(id -u)" -eq 0 ] || skip 'this needs root'; }
+
+# helper NAME ARGUMENT...: runs a program of tests/mount/helpers/, which `make` has built
+helper() {
+    lib_program=${CHROMAFS_HELPERS:-${CHROMAFS%/*}/tests/mount/helpers}/$1
+    shift
+    # shellcheck disable=SC2086  # the wrapper is a command and its options
+    ${CHROMAFS_WRAPPER-} "$lib_program" "$@"
+}
 
 # --- mounting -------------------------------------------------------------
 
@@ -297,9 +306,9 @@ wait_measured() {
     wait_until is_measured "${1:-$MNT}"
 }
 
-# is_settled DIR: whether the second in which it was changed last is over
+# is_settled DIR: whether the second in which anything of it was changed last is over; copying it is a change, too
 is_settled() {
-    lib_newest=$(find "$1" -printf '%Ts\n' | sort -n | tail -n 1)
+    lib_newest=$(find "$1" -printf '%Ts\n%Cs\n' | sort -n | tail -n 1)
     [ "$(date +%s)" -gt "$lib_newest" ]
 }
 
@@ -346,16 +355,15 @@ assert_refused() {
     assert_contains "$WORK/err" "$lib_text"
 }
 
-# daemons_of TEXT: the pids of the chromafs processes with an argument that is TEXT
+# daemons_of TEXT: the pids of the chromafs processes with an argument that is TEXT, which may have newlines
 daemons_of() {
-    for lib_file in /proc/[0-9]*/cmdline; do
-        if tr '\0' '\n' 2>/dev/null <"$lib_file" | grep -qxF -e "$1"; then
-            lib_file=${lib_file%/cmdline}
-            case $(readlink "$lib_file/exe") in
-            "$(readlink -f "$CHROMAFS")") echo "${lib_file#/proc/}" ;;
-            esac
+    lib_text=$(printf '%s' "$1" | tr '\n' '\1')
+    find /proc/[0-9]*/exe -maxdepth 0 -printf '%h %l\n' 2>/dev/null | while read -r lib_process lib_exe; do
+        [ "$lib_exe" = "$CHROMAFS" ] || continue
+        if tr '\0\n' '\n\1' 2>/dev/null <"$lib_process/cmdline" | grep -qxF -e "$lib_text"; then
+            echo "${lib_process#/proc/}"
         fi
-    done 2>/dev/null
+    done
 }
 
 has_no_daemon() { [ -z "$(daemons_of "$1")" ]; }

@@ -12,8 +12,9 @@ check_at() {
     assert_eq 0 "$STATUS" "status for '$1' at '$2': $(cat "$WORK/err")"
     assert_eq '' "$(cat "$WORK/err" "$WORK/out")" 'output'
     mountpoint -q "$2" || fail "'$2' is no mount point"
-    assert_eq "$(realpath "$1")" "$(jq -r .persist_directory "$2/info.json")" 'persist_directory'
-    assert_eq "$(realpath "$1")/chroma.sqlite3" "$(jq -r .system_database_path "$2/info.json")" 'system_database_path'
+    path=$(realpath "$1")
+    assert_eq "$path
+$path/chroma.sqlite3" "$(jq -r '.persist_directory, .system_database_path' "$2/info.json")" 'paths in info.json'
     [ -s "$2/collections/types/info.json" ] || fail "'$1' at '$2' has nothing in it"
     end_background "$2"
 }

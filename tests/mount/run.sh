@@ -10,7 +10,7 @@
 # Whatever a sanitizer writes about a program that the test started fails the test.
 #
 # Environment: CHROMAFS (the program), CHROMAFS_FIXTURES (unpacked fixtures; read-only), CHROMAFS_WRAPPER (what to start
-# the daemon with), TEST (a glob), JOBS (tests at a time), KEEP=1 (keep the work directories), REPEAT (how a user runs
+# the daemon with), TEST (a glob), JOBS (tests at a time; one a processor), FULL=1 (what takes long, too), KEEP=1 (keep the work directories), REPEAT (how a user runs
 # this), RESULT (a file for the last line), LOGS (a folder for the tests' output).
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -86,9 +86,34 @@ prepare() {
     chmod 1777 "$1/sanitizer"
 }
 
+# watch DIR SECONDS: says what still runs then, and what the kernel waits for: the time limit ends it without a word
+watch() {
+    sleep "$2" &
+    sleeper=$!
+    trap 'kill "$sleeper"; exit' TERM
+    wait "$sleeper"
+    echo "still running after $2 s:"
+    for pid in $(processes_of "$1/work"); do
+        printf '%s waits in %s\n' "$(describe "$pid")" "$(cat /proc/"$pid"/task/*/wchan 2>/dev/null)"
+    done
+}
+
 run_in() {
-    log_path="log_path=$1/sanitizer/report"
     limit=$(header limit "$2")
+    watch "$1" $((${limit:-120} - 5)) >"$1/watched" 2>/dev/null &
+    watcher=$!
+    in_status=0
+    run_limited "$1" "$2" || in_status=$?
+    kill "$watcher" 2>/dev/null || :
+    wait "$watcher" 2>/dev/null || :
+    case $in_status in
+    124 | 137) cat "$1/watched" >>"$1/log" ;;
+    esac
+    return "$in_status"
+}
+
+run_limited() {
+    log_path="log_path=$1/sanitizer/report"
     env CHROMAFS_TEST_DIR="$1/work" CHROMAFS_LIB="$here/lib.sh" \
         ASAN_OPTIONS="$log_path:${ASAN_OPTIONS-}" LSAN_OPTIONS="$log_path:${LSAN_OPTIONS-}" \
         UBSAN_OPTIONS="$log_path:print_stacktrace=1:${UBSAN_OPTIONS-}" TSAN_OPTIONS="$log_path:${TSAN_OPTIONS-}" \
@@ -141,13 +166,17 @@ tell() {
 
 # --- all of them ----------------------------------------------------------
 
+# selected FOLDER: those with the highest time limit first, so that none of them is alone in the end
 selected() {
     for test in "$1"/*.test.sh; do
         # shellcheck disable=SC2254  # TEST is a glob
         case ${test##*/} in
-        ${TEST:-*}.test.sh | ${TEST:-*}) [ ! -x "$test" ] || printf '%s\0' "$test" ;;
+        ${TEST:-*}.test.sh | ${TEST:-*})
+            limit=$(header limit "$test")
+            [ ! -x "$test" ] || printf '%s %s\n' "${limit:-120}" "$test"
+            ;;
         esac
-    done
+    done | sort -k1,1nr -k2 | cut -d ' ' -f 2- | tr '\n' '\0'
 }
 
 count_verdicts() {
@@ -182,7 +211,7 @@ run_all() {
     mkdir -p "$CHROMAFS_LOGS"
     selected "$1" >"$CHROMAFS_WORK/list"
     started=$(tr -cd '\0' <"$CHROMAFS_WORK/list" | wc -c)
-    xargs -0 -r -n 1 -P "${JOBS:-1}" "$here/run.sh" --one <"$CHROMAFS_WORK/list" || :
+    xargs -0 -r -n 1 -P "${JOBS:-$(nproc)}" "$here/run.sh" --one <"$CHROMAFS_WORK/list" || :
     count_verdicts
     # A test without a verdict was lost: that is no success.
     failed=$((failed + started - passed - failed - skipped))

@@ -4,71 +4,66 @@
 # shellcheck source=tests/mount/lib.sh
 . "$CHROMAFS_LIB"
 
-ROOT='["chroma_version","persist_directory","persist_directory_size","system_database_path","system_database_size","collections","wal_entries","orphan_directories","free_pages","page_size","automatically_purge","exact","problems"]'
-COLLECTION='["id","name","tenant","database","metadata","dimension","configuration","records","wal_entries","exact","metadata_segment","vector_segment","problems"]'
-METADATA='["id","type","scope","max_seq_id","wal_gap"]'
-VECTOR='["id","type","scope","path","size","max_seq_id","index","wal_gap","labels","ids_without_vector","fragmentation"]'
-INDEX='["state","max_seq_id","total_labels","total_elements_added","elements","max_elements","dimension","m","ef_construction"]'
-LABELS='["total","active","deleted","allocated","orphan","orphan_total"]'
-ORPHAN='["directory","size","files","labels","elements","since","removable","reason"]'
-PROBLEM='["code","where","sentence","command"]'
-
-# keys EXPECTED FILTER FILE...: of an object in each file, unless it is null
-keys() {
-    expected=$1 filter=$2
-    shift 2
-    jq -c "$filter | if . == null then empty else keys_unsorted end" "$@" | sort -u >found
-    assert_eq "$expected" "$(cat found)" "keys of $filter"
-}
-
-# check_forms: of all files in the list
-check_forms() {
-    python3 - all metadata_keys <<'END'
-import json, re, sys
-
-def keys(value):
-    if isinstance(value, dict):
-        for key in value:
-            yield key
-            yield from keys(value[key])
-    elif isinstance(value, list):
-        for element in value:
-            yield from keys(element)
-
-names = {line.rstrip("\n") for line in open(sys.argv[2], encoding="utf-8")}
-for path in open(sys.argv[1], encoding="utf-8").read().splitlines():
-    text = open(path, encoding="utf-8", newline="").read()
-    value = json.loads(text)
-    if text != json.dumps(value, indent=2, ensure_ascii="\\u" in text) + "\n":
-        sys.exit(path + " is not laid out with two blanks a level and one newline at its end:\n" + text)
-    wrong = [key for key in keys(value) if not re.fullmatch("[a-z0-9_]+", key) and key not in names]
-    if wrong:
-        sys.exit("%s: keys that are not snake_case: %s" % (path, wrong))
+# What each object is called here, and its keys.
+sort >expected-keys <<'END'
+collection ["id","name","tenant","database","metadata","dimension","configuration","records","wal_entries","exact","metadata_segment","vector_segment","problems"]
+ids_without_vector ["count","first"]
+index ["state","max_seq_id","total_labels","total_elements_added","elements","max_elements","dimension","m","ef_construction"]
+labels ["total","active","deleted","allocated","orphan","orphan_total"]
+metadata_segment ["id","type","scope","max_seq_id","wal_gap"]
+orphan ["directory","size","files","labels","elements","since","removable","reason"]
+problem ["code","where","sentence","command"]
+root ["chroma_version","persist_directory","persist_directory_size","system_database_path","system_database_size","collections","wal_entries","orphan_directories","free_pages","page_size","automatically_purge","exact","problems"]
+vector_segment ["id","type","scope","path","size","max_seq_id","index","wal_gap","labels","ids_without_vector","fragmentation"]
 END
+
+# check_keys FILE...: of all objects that are there; at least one of each kind is
+check_keys() {
+    jq -r 'def keys_of(name): if . == null then empty else "\(name) \(keys_unsorted | tojson)" end;
+        (input_filename | split("/")[-3]) as $parent |
+        if $parent == "collections" then
+            keys_of("collection"), (.metadata_segment | keys_of("metadata_segment")), (.problems[] | keys_of("problem")),
+            (.vector_segment | keys_of("vector_segment"),
+                (.index? | keys_of("index")), (.labels? | keys_of("labels")), (.ids_without_vector? | keys_of("ids_without_vector")))
+        elif $parent == "orphans" then keys_of("orphan")
+        elif $parent == "segments" then empty
+        else keys_of("root"), (.problems[] | keys_of("problem"))
+        end' "$@" | sort -u >keys
+    diff expected-keys keys >&2 || fail "$fixture: keys: expected (<), found (>)"
 }
 
-check_keys() {
-    keys "$ROOT" . "$MNT/info.json"
-    keys "$PROBLEM" '.problems[]' "$MNT/info.json"
-    keys "$COLLECTION" . "$MNT"/collections/*/info.json
-    keys "$METADATA" .metadata_segment "$MNT"/collections/*/info.json
-    keys "$VECTOR" .vector_segment "$MNT"/collections/*/info.json
-    keys "$INDEX" .vector_segment.index "$MNT"/collections/*/info.json
-    keys "$LABELS" .vector_segment.labels "$MNT"/collections/*/info.json
-    keys '["count","first"]' .vector_segment.ids_without_vector "$MNT"/collections/*/info.json
-    keys "$ORPHAN" . "$MNT"/orphans/*/info.json
+# jq writes what it reads in the same layout, but knows no more digits of a number than a double has, and has its own ways to write one:
+# so numbers are compared with their values only.
+same_layout() {
+    sed -E 's/^( *("([^"\\]|\\.)*": )?)-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?(,?)$/\1NUMBER\7/' "$1"
+}
+
+# check_form FILE...
+check_form() {
+    cat "$@" >all
+    jq . "$@" >normal || fail "jq can't read all"
+    same_layout all >layout
+    same_layout normal | diff layout - >&2 || fail 'found (<) is not laid out as JSON with two blanks a level and one newline at its end (>)'
+}
+
+# check_snake_case FILE...: but for those in a collection's metadata, which its user chose
+check_snake_case() {
+    jq '.collections[].metadata // {} | keys[]' "$TRUTH" | sort -u >metadata-keys
+    jq '.. | objects | keys_unsorted[]' "$@" | sort -u >all-keys
+    ! grep -vxE '"[a-z0-9_]+"' all-keys | grep -vxF -f metadata-keys >&2 || fail "$fixture: keys that are not snake_case"
 }
 
 check() {
-    jq -r '.collections[].metadata // {} | keys[]' "$TRUTH" | sort -u >metadata_keys
     wait_measured
-    find "$MNT" -name info.json >all
-    check_forms || fail "$1"
-    find "$MNT" -name info.json -exec jq . {} + >normal || fail "$1: jq can't read all"
-    check_keys
+    set -- "$1" "$MNT/info.json" "$MNT"/collections/*/info.json "$MNT"/segments/*/info.json "$MNT"/orphans/*/info.json
+    fixture=$1
+    shift
+    assert_eq "$(find "$MNT" -name info.json | wc -l)" $# "$fixture: files"
+    check_form "$@"
+    check_keys "$@"
+    check_snake_case "$@"
     # Each problem tells where it is, and that is there.
-    jq -r '.problems[].where' "$MNT/info.json" | while read -r where; do [ -e "$MNT/$where" ] || fail "there is no $where"; done
-    note "$1: $(wc -l <all) files"
+    jq -r '.problems[].where' "$MNT/info.json" | while read -r where; do [ -e "$MNT/$where" ] || fail "$fixture: there is no $where"; done
 }
 
 for_each_fixture check

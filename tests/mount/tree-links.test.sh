@@ -4,44 +4,33 @@
 # shellcheck source=tests/mount/lib.sh
 . "$CHROMAFS_LIB"
 
-# leads_to LINK DIRECTORY: it is relative, resolves, and is that directory
-leads_to() {
-    case $(readlink "$1") in
-    '' | /*) fail "$1 is '$(readlink "$1")'" ;;
-    esac
-    assert_eq "$(realpath -e "$2")" "$(realpath -e "$1")" "target of $1"
+# expected_links: `path<tab>target` of all that there should be
+expected_links() {
+    sql_entries "$DIR" "SELECT 'by-id/' || id, '../collections/' || entry FROM entries
+        UNION ALL SELECT 'tenants/' || replace(tenant, '.', '%2E') || '/' || replace(database, '.', '%2E') || '/' || short,
+            '../../../collections/' || entry FROM entries
+        UNION ALL SELECT 'segments/' || segments.id || '/collection', '../../collections/' || entry
+            FROM segments JOIN entries ON entries.id = segments.collection
+        UNION ALL SELECT 'collections/' || entry || '/segments/' || segments.id, '../../../segments/' || segments.id
+            FROM segments JOIN entries ON entries.id = segments.collection"
 }
 
-check_by_id() {
-    sql_entries "$DIR" 'SELECT id, entry FROM entries' >list
-    while read -r id entry; do
-        leads_to "$MNT/by-id/$id" "$MNT/collections/$entry"
-        assert_eq "$id" "$(jq -r .id "$MNT/by-id/$id/info.json")" "id of $entry"
-    done <list
-}
-
-check_tenants() {
-    sql_entries "$DIR" "SELECT replace(tenant, '.', '%2E') || '/' || replace(database, '.', '%2E') || '/' || short, entry FROM entries" >list
-    while read -r path entry; do
-        leads_to "$MNT/tenants/$path" "$MNT/collections/$entry"
-    done <list
-    assert_eq "$(wc -l <list)" "$(find "$MNT/tenants" -type l | wc -l)" 'links in tenants/'
-}
-
-check_segments() {
-    sql_entries "$DIR" 'SELECT segments.id, entry FROM segments JOIN entries ON entries.id = segments.collection' >list
-    while read -r id entry; do
-        leads_to "$MNT/segments/$id/collection" "$MNT/collections/$entry"
-        leads_to "$MNT/collections/$entry/segments/$id" "$MNT/segments/$id"
-    done <list
-    assert_eq "$(wc -l <list)" "$(find "$MNT/collections" -path '*/segments/*' -type l | wc -l)" 'links in collections/*/segments/'
+# What the targets lead to, by the kernel's own resolution.
+check_resolved() {
+    find "$MNT" -type l -print0 | xargs -0 realpath -e >resolved || fail "$1: links that lead nowhere"
+    root=$(realpath -e "$MNT")
+    find "$MNT" -type l -printf '%l\n' | sed "s|^\(\.\./\)*|$root/|" | diff - resolved >&2 || fail "$1: where links lead"
+    assert_eq '' "$(find "$MNT" -type l -not -xtype d)" "$1: links that lead to no directory"
 }
 
 check() {
-    check_by_id
-    check_tenants
-    check_segments
-    assert_eq '' "$(find "$MNT" -xtype l)" "$1: links that lead nowhere"
+    expected_links | sort >expected
+    (cd "$MNT" && find . -type l -printf '%P\t%l\n') | sort >found
+    diff expected found >&2 || fail "$1: links that are missing or elsewhere (<), links that should not be there (>)"
+    check_resolved "$1"
+    (cd "$MNT" && jq -r '"\(input_filename | split("/")[1]) \(.id)"' by-id/*/info.json) >ids
+    sql "$DIR" "SELECT id || ' ' || id FROM collections" | sort >expected
+    sort ids | diff expected - >&2 || fail "$1: the ids behind by-id/"
 }
 
 for_each_fixture check

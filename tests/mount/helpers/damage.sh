@@ -35,13 +35,13 @@ poke() {
 # --- looking --------------------------------------------------------------
 
 # unreadable [MNT]: looks at everything below it twice, by stat and by reading it to the end, and prints what fails, a line each.
-# A request that hangs fails the test.
+# A request that hangs fails the test. What it sees goes to the file $SHOWN, if that is set.
 unreadable() {
     unreadable_status=0
     (
         cd "${1:-$MNT}" || exit
-        timeout 100 sh -c 'find . -ls >/dev/null; find . -type f -exec cat {} + >/dev/null; :'
-    ) 2>"$WORK/.unreadable" || unreadable_status=$?
+        timeout 100 sh -c 'find . -ls; find . -type f -exec cat {} +; :'
+    ) >"${SHOWN:-/dev/null}" 2>"$WORK/.unreadable" || unreadable_status=$?
     [ "$unreadable_status" -eq 0 ] || fail "reading everything: status $unreadable_status: $(tail -n 3 "$WORK/.unreadable")"
     cat "$WORK/.unreadable"
 }
@@ -82,6 +82,14 @@ directory_state() {
 # rss_kib: the memory of the daemon of $MNT
 rss_kib() {
     sed -n 's/^VmRSS:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$(daemon_of "$MNT")/status"
+}
+
+# assert_growth MOST BEFORE AFTER: in KiB. The sanitizers keep what was freed: with them nothing is said.
+assert_growth() {
+    case $(readlink -f "$CHROMAFS") in
+    *asan* | *tsan*) ;;
+    *) [ "$3" -lt $(($2 + $1)) ] || fail "the daemon grew from $2 to $3 KiB" ;;
+    esac
 }
 
 # --- a second process at the database -------------------------------------
