@@ -79,7 +79,9 @@ static int loop(struct fuse_session *session)
         fuse_loop_cfg_set_max_threads(config, THREADS_MAX);
         int r = fuse_session_loop_mt(session, config);
         fuse_loop_cfg_destroy(config);
-        return r < 0 ? complain("the session ended", strerror(-r)) : EXIT_SUCCESS;
+        /* A lazy unmount under readers ends the connection in one of these ways. */
+        bool unmounted = r == -ENODEV || r == -ECONNABORTED || r == -ENOTCONN;
+        return r < 0 && !unmounted ? complain("the session ended", strerror(-r)) : EXIT_SUCCESS;
 }
 
 /* What can fail without a thread fails before the fork, while there is someone to tell. */

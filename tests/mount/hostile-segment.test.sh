@@ -30,7 +30,7 @@ put_back() {
 # looks WHAT [PROBLEM]: at everything; info.json of the collection and of the root list the problem
 looks() {
     # What was changed within two seconds may be Chroma writing, and is no damage yet.
-    [ ! -L "$DIR/$segment" ] && [ ! -e "$DIR/$segment" ] || find "$DIR/$segment" -exec touch -h -d '1 hour ago' {} +
+    find "$DIR" -path "$DIR/$segment*" -exec touch -h -d '1 hour ago' {} +
     assert_readable_but "/$segment/"
     note "$1: $(problems "$info"); unreadable: $(wc -l <"$WORK/.found")"
     assert_no_secret

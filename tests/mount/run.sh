@@ -153,7 +153,7 @@ run_one() {
     cat "$dir/told"
     echo "$verdict" >"$dir/verdict"
     cp "$dir/log" "$CHROMAFS_LOGS/$name.log"
-    [ "$verdict" = FAIL ] || [ "${KEEP-}" = 1 ] || rm -rf "$dir/work"
+    [ "$verdict" = FAIL ] || [ "${KEEP-}" = 1 ] || rm -rf --one-file-system "$dir/work"
 }
 
 # tell SECONDS
@@ -192,11 +192,19 @@ count_verdicts() {
     [ "$skipped" -eq 0 ] || echo "$skipped skipped"
 }
 
+# tidy_all: after an interruption tests may still run, and have mounts, through which nothing is removed
+tidy_all() {
+    for work in "$CHROMAFS_WORK"/*/work; do
+        [ ! -d "$work" ] || tidy "$work" || :
+    done
+}
+
 end_run() {
+    tidy_all
     if [ "${KEEP-}" = 1 ]; then
         echo "kept: $CHROMAFS_WORK"
     else
-        rm -rf "$CHROMAFS_WORK"
+        rm -rf --one-file-system "$CHROMAFS_WORK"
     fi
 }
 
@@ -206,6 +214,7 @@ run_all() {
     CHROMAFS_LOGS=$(absolute "${LOGS:-build/results/mount-logs}")
     CHROMAFS_WORK=$(mktemp -d "${TMPDIR:-/tmp}/chromafs-test.XXXXXX")
     export CHROMAFS CHROMAFS_FIXTURES CHROMAFS_LOGS CHROMAFS_WORK
+    trap 'end_run; exit 1' INT TERM HUP
     chmod 755 "$CHROMAFS_WORK"
     rm -rf "$CHROMAFS_LOGS"
     mkdir -p "$CHROMAFS_LOGS"
@@ -223,6 +232,5 @@ if [ "${1-}" = --one ]; then
     run_one "$2"
 else
     start_result
-    trap 'exit 1' INT TERM HUP
     run_all "${folder:?is no folder}"
 fi

@@ -70,5 +70,5 @@ first=$(rss_kib)
 timed 'once more' look
 timed 'and once more' look
 second=$(rss_kib)
-[ "$second" -lt $((first + 16384)) ] || fail "memory grows: $first, then $second KiB"
+assert_growth 16384 "$first" "$second"
 unmount

@@ -114,6 +114,7 @@ gallery_make() {
 
 # gallery_problems: a line for each that has other problems than those expected
 gallery_problems() {
+    # shellcheck disable=SC2016  # for jq
     timeout -k 5 200 jq -n -r --rawfile plan "$WORK/plan" --slurpfile root "$WORK/root" '
         def has($code; $text): any(.code == $code and (.sentence | contains($text)));
         def is($word; $text; $entry):
@@ -135,7 +136,7 @@ gallery_problems() {
 # gallery_files FOLDER: sizes of all, and checksums but for the huge ones, below the segments
 gallery_files() {
     (
-        cd "$1"
+        cd "$1" || exit
         find "$GALLERY_VECTOR"-* -type f -path "$2" -printf '%p %s\n'
         find "$GALLERY_VECTOR"-* -type f -path "$2" -size -1048576k -exec cksum {} +
     ) | sed 's|/files/|/|' | sort
@@ -146,7 +147,7 @@ gallery_values() {
     (cd "$MNT/segments" && timeout -k 5 200 find "$GALLERY_VECTOR"-* -maxdepth 1 -type f -exec cat {} + 2>&1 >/dev/null) |
         grep -v -E -e "/[a-z_]*: ($GALLERY_ALLOWED)\$" || :
     # there is always one of these
-    (cd "$MNT/segments" && cat "$GALLERY_VECTOR"-*/info.json 2>&1 >/dev/null) || :
+    (cd "$MNT/segments" && cat "$GALLERY_VECTOR"-*/info.json >/dev/null) 2>&1 || :
 }
 
 # gallery_is_exact: nothing is still being measured
