@@ -8,7 +8,8 @@
 #include "fs/inodes.h"
 
 struct listing {
-        char *names; /* NUL-terminated, one behind the other */
+        struct opened opened; /* first: see fs/opened.h */
+        char *names;          /* NUL-terminated, one behind the other */
         size_t used, room;
         struct listed {
                 size_t name;
@@ -97,6 +98,11 @@ size_t listing_fill(const struct listing *l, fuse_req_t req, char *buffer, size_
                 used += n;
         }
         return used;
+}
+
+void listing_close(struct opened *opened)
+{
+        (void) listing_free((struct listing *) opened);
 }
 
 struct listing *listing_free(struct listing *listing)

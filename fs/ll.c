@@ -15,7 +15,8 @@
 #define FOREVER_S 86400.0   /* attributes of a generation never change */
 #define READ_MAX (4u << 20) /* bytes of one read of a raw file */
 
-struct handle { /* of an open file: one of the two */
+struct handle { /* of an open file: one of the last two */
+        struct opened opened;
         struct content *content;
         struct raw_file *raw;
 };
@@ -191,8 +192,9 @@ static int open_handle(fuse_req_t req, fuse_ino_t number, int flags, struct hand
         return 0;
 }
 
-static void close_handle(struct handle *handle)
+static void close_handle(struct opened *opened)
 {
+        struct handle *handle = (struct handle *) opened;
         (void) content_put(handle->content);
         (void) raw_close(handle->raw);
         free(handle);
@@ -206,10 +208,12 @@ static void ll_open(fuse_req_t req, fuse_ino_t number, struct fuse_file_info *fi
                 (void) fuse_reply_err(req, -r); /* ESTALE too: see open_content */
                 return;
         }
-        fi->fh = (uint64_t) (uintptr_t) handle;
+        fi->fh = opened_add(&mount_of(req)->opened, &handle->opened, close_handle);
         fi->keep_cache = 1; /* the pages belong to this generation alone */
+        struct mount *mount = mount_of(req);
+        uint64_t fh = fi->fh;
         if (fuse_reply_open(req, fi) == -ENOENT)
-                close_handle(handle);
+                opened_close(&mount->opened, fh);
 }
 
 static void read_raw(fuse_req_t req, const struct raw_file *raw, size_t size, off_t offset)
@@ -229,7 +233,7 @@ static void read_raw(fuse_req_t req, const struct raw_file *raw, size_t size, of
 static void ll_read(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset, struct fuse_file_info *fi)
 {
         (void) number;
-        const struct handle *handle = (const struct handle *) (uintptr_t) fi->fh;
+        const struct handle *handle = (const struct handle *) opened_of(fi->fh);
         if (handle->raw != NULL)
                 return read_raw(req, handle->raw, size, offset);
         /* held beyond the reply: the kernel may close the file before the reply's system call has returned */
@@ -247,7 +251,7 @@ static void ll_read(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset
 static void ll_release(fuse_req_t req, fuse_ino_t number, struct fuse_file_info *fi)
 {
         (void) number;
-        close_handle((struct handle *) (uintptr_t) fi->fh);
+        opened_close(&mount_of(req)->opened, fi->fh);
         (void) fuse_reply_err(req, 0);
 }
 
@@ -276,9 +280,11 @@ static void ll_opendir(fuse_req_t req, fuse_ino_t number, struct fuse_file_info 
         int r = list(req, &info.node, number, &listing);
         if (r < 0)
                 return fail(req, r);
-        fi->fh = (uint64_t) (uintptr_t) listing;
+        struct mount *mount = mount_of(req);
+        uint64_t fh = opened_add(&mount->opened, (struct opened *) listing, listing_close);
+        fi->fh = fh;
         if (fuse_reply_open(req, fi) == -ENOENT)
-                (void) listing_free(listing);
+                opened_close(&mount->opened, fh);
 }
 
 static void ll_readdir(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset, struct fuse_file_info *fi)
@@ -289,14 +295,14 @@ static void ll_readdir(fuse_req_t req, fuse_ino_t number, size_t size, off_t off
         char *buffer = malloc(size > 0 ? size : 1);
         if (buffer == NULL)
                 return fail(req, -ENOMEM);
-        size_t n = listing_fill((const struct listing *) (uintptr_t) fi->fh, req, buffer, size, offset);
+        size_t n = listing_fill((const struct listing *) opened_of(fi->fh), req, buffer, size, offset);
         (void) fuse_reply_buf(req, buffer, n);
 }
 
 static void ll_releasedir(fuse_req_t req, fuse_ino_t number, struct fuse_file_info *fi)
 {
         (void) number;
-        (void) listing_free((struct listing *) (uintptr_t) fi->fh);
+        opened_close(&mount_of(req)->opened, fi->fh);
         (void) fuse_reply_err(req, 0);
 }
 

@@ -111,6 +111,7 @@ static int mount_and_serve(struct mount *mount, int dirfd)
         struct options *options = mount->options;
         if (add_fuse_options(options, mount->persist_path) != 0)
                 return complain("no memory", "");
+        opened_init(&mount->opened);
         struct fuse_session *session = fuse_session_new(&options->fuse, &ll_operations, sizeof(ll_operations), mount);
         if (session == NULL)
                 return EXIT_USAGE; /* libfuse has said which option it does not know */
@@ -123,6 +124,7 @@ static int mount_and_serve(struct mount *mount, int dirfd)
                 fuse_remove_signal_handlers(session);
         }
         fuse_session_destroy(session);
+        opened_clear(&mount->opened);
         mount->observer = observer_free(mount->observer);
         mount->entries = entries_cache_free(mount->entries);
         mount->inodes = inodes_free(mount->inodes);

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "fs/entries.h"
+#include "fs/opened.h"
 #include "fs/options.h"
 #include "ops/error.h"
 #include "ops/observer.h"
@@ -31,6 +32,7 @@ struct mount {
         struct observer *observer;
         struct entries_cache *entries;
         struct inodes *inodes;
+        struct opened_list opened;
 };
 
 struct request {
