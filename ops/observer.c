@@ -327,14 +327,29 @@ static bool passing(int code)
         return code == -EAGAIN || code == -ENOMEM || code == -EMFILE || code == -ENFILE;
 }
 
-/* Not of files that were written a moment ago: another write in the same tick of the file system's clock would not be seen. */
+#define TICK_NS 50000000 /* of any file system's clock, with room */
+
+/* Whether another write could still leave the same stamps: one in the same tick of the file system's clock (kernels before 6.13). */
+static bool just_written(const struct index_stamps *stamps)
+{
+        struct timespec now;
+        (void) clock_gettime(CLOCK_REALTIME, &now);
+        int64_t now_ns = (int64_t) now.tv_sec * 1000000000 + now.tv_nsec;
+        for (int i = 0; i < INDEX_FILE_COUNT; i++) {
+                int64_t age_ns = now_ns - stamps->files[i].ctime_ns;
+                if (stamps->files[i].present && age_ns >= 0 && age_ns < TICK_NS)
+                        return true;
+        }
+        return false;
+}
+
 static bool recall_summary(struct observer *o, const char *id, struct index_summary *ret)
 {
         struct index_stamps stamps = index_stamps_read(o->dirfd, id);
         struct summary_entry *s;
         (void) pthread_mutex_lock(&o->summaries_mutex);
         HASH_FIND_STR(o->summaries, id, s);
-        bool found = s != NULL && !passing(s->summary.damage.code) && !index_stamps_young(&stamps) &&
+        bool found = s != NULL && !passing(s->summary.damage.code) && !just_written(&stamps) &&
                      index_stamps_equal(&s->summary.stamps, &stamps);
         if (found)
                 *ret = s->summary;
