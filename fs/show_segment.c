@@ -66,13 +66,16 @@ static int show_value(const struct segment *segment, const struct facts *f, cons
         if (strcmp(value, "max_seq_id") == 0) {
                 uint64_t position;
                 bool known = vector ? vector_position(segment, &f->index, &position) : segment->has_position;
-                return known ? show_line(ret, "%" PRIu64 "\n", vector ? position : segment->position) : -ENODATA;
+                return known ? show_line(ret, "%" PRIu64 "\n", vector ? position : segment->position) : show_line(ret, "null\n");
         }
         if (strcmp(value, "wal_gap") == 0) {
                 if (f->row == NULL)
                         return f->failure.code != 0 ? f->failure.code : show_line(ret, "null\n");
                 return show_line(ret, "%" PRIu64 "\n", vector ? f->row->vector_gap : f->row->metadata_gap);
         }
+        bool known = strcmp(value, "dimension") == 0 ? f->index.has_header : f->index.has_pickle;
+        if (!known) /* Chroma is writing it */
+                return show_line(ret, "null\n");
         if (strcmp(value, "dimension") == 0)
                 return show_line(ret, "%" PRIu32 "\n", f->index.header.dimension);
         char number[32];
@@ -115,9 +118,11 @@ static int show_counts(const struct label_counts *l, struct text *ret)
                          l->total, l->active, l->deleted, l->allocated, l->orphan_count);
 }
 
-/* Until the records were read, the header says how many there are. */
+/* Until the records were read, the header says how many there are; NULL while Chroma writes that, too. */
 static int show_header_counts(const struct hnsw_header *h, struct text *ret)
 {
+        if (h == NULL)
+                return show_line(ret, "total null\nactive null\ndeleted null\nallocated null\norphan null\n");
         return show_line(ret, "total %" PRIu64 "\nactive null\ndeleted null\nallocated %" PRIu64 "\norphan null\n", h->count,
                          h->max_elements);
 }
@@ -137,7 +142,7 @@ int show_labels(struct request *request, const struct node *node, struct text *r
         else if (audit != NULL && audit->damage.code < 0)
                 r = error_set(&request->error, -audit->damage.code, "%s", audit->damage.text);
         else
-                r = show_header_counts(&f.index.header, ret);
+                r = show_header_counts(f.index.has_header ? &f.index.header : NULL, ret);
         facts_clear(&f);
         return r;
 }
@@ -146,6 +151,8 @@ static bool index_has(struct request *request, const struct segment *segment, co
 {
         struct index_summary index;
         observer_index(request->mount->observer, segment, &index);
+        if (index.damage.code == -EAGAIN) /* Chroma is writing it: what was there will be there again */
+                return true;
         uint64_t position;
         if (strcmp(value, "max_seq_id") == 0)
                 return vector_position(segment, &index, &position);
@@ -180,5 +187,7 @@ bool has_labels(struct request *request, const struct node *node)
                 return false;
         struct index_summary index;
         observer_index(request->mount->observer, segment, &index);
+        if (index.damage.code == -EAGAIN)
+                return true;
         return index.has_header && index.stage != INDEX_UNPERSISTED;
 }
