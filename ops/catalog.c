@@ -63,7 +63,7 @@ static int breathe(struct reading *reading, struct error *e)
         if (reading->whole || clock_ms() < reading->piece_ends_ms)
                 return 0;
         db_end(reading->db);
-        uint64_t now;
+        uint64_t now = 0;
         int r = db_begin(reading->db, e);
         if (r == 0)
                 r = db_data_version(reading->db, &now, e);
