@@ -23,6 +23,7 @@
 
 #define POLL_NS (3 * 1000 * 1000)
 #define PROGRESS_OPS 1000
+#define CACHE_KIB 8192
 
 struct db {
         sqlite3 *sqlite;
@@ -31,7 +32,8 @@ struct db {
         sqlite3_stmt *data_version; /* also what takes the lock in db_begin */
         db_cancel_fn *cancelled;
         void *cancel_context;
-        bool checked;        /* the header was, under the lock */
+        bool checked; /* the header was, under the lock */
+        int cache_kib;
         bool cache_set;      /* cache_size was given */
         bool deadline_given; /* by db_begin; else a wait begins its own */
         bool wait_cancelled; /* the last wait ended because of the cancel function */
@@ -198,6 +200,7 @@ int db_open(int dirfd, struct db **ret, struct error *e)
         struct db *db = calloc(1, sizeof(*db));
         if (db == NULL)
                 return error_set(e, ENOMEM, "no memory to open " DB_FILE);
+        db->cache_kib = CACHE_KIB;
         db->dirfd = fcntl(dirfd, F_DUPFD_CLOEXEC, 3);
         if (db->dirfd < 0)
                 return error_set(e, errno, "the directory's descriptor can't be duplicated: %s", strerror(errno));
@@ -227,7 +230,24 @@ void db_set_cancel(struct db *db, db_cancel_fn *cancelled, void *context)
         db->cancel_context = context;
 }
 
+bool db_is_cancelled(struct db *db)
+{
+        return is_cancelled(db);
+}
+
+void db_set_cache(struct db *db, int kib)
+{
+        db->cache_kib = kib;
+}
+
 /* Transactions. */
+
+static void set_cache(struct db *db)
+{
+        char sql[64];
+        (void) snprintf(sql, sizeof(sql), "PRAGMA cache_size=-%d", db->cache_kib);
+        db->cache_set = sqlite3_exec(db->sqlite, sql, NULL, NULL, NULL) == SQLITE_OK;
+}
 
 static int step_data_version(struct db *db, uint64_t *ret)
 {
@@ -263,7 +283,7 @@ static int begin(struct db *db, struct error *e)
                 return begin_failed(db, rc, e);
         (void) sqlite3_reset(db->data_version);
         if (!db->cache_set)
-                db->cache_set = sqlite3_exec(db->sqlite, "PRAGMA cache_size=-8192", NULL, NULL, NULL) == SQLITE_OK;
+                set_cache(db);
         return 0;
 }
 
@@ -305,6 +325,19 @@ int db_data_version(struct db *db, uint64_t *ret, struct error *e)
         if (code == 0)
                 *ret = version;
         return code;
+}
+
+int db_change_counter(struct db *db, uint32_t *ret, struct error *e)
+{
+        sqlite3_file *file = NULL;
+        unsigned char bytes[4];
+        int rc = sqlite3_file_control(db->sqlite, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+        if (rc == SQLITE_OK)
+                rc = file->pMethods->xRead(file, bytes, sizeof(bytes), 24);
+        if (rc != SQLITE_OK)
+                return error_set(e, EIO, "the header of " DB_FILE ": %s", read_vfs_error(db->vfs));
+        *ret = (uint32_t) bytes[0] << 24 | (uint32_t) bytes[1] << 16 | (uint32_t) bytes[2] << 8 | bytes[3];
+        return 0;
 }
 
 struct file_stamp db_stamp(const struct db *db)

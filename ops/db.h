@@ -40,6 +40,12 @@ sqlite3 *db_handle(struct db *db);
 /* Who may end a wait for a lock, and any statement that runs; NULL for nobody. */
 void db_set_cancel(struct db *db, db_cancel_fn *cancelled, void *context);
 
+/* Whether that one wants to wait no longer: for what takes long without SQLite's asking. */
+bool db_is_cancelled(struct db *db);
+
+/* How much SQLite may remember of the file, in KiB; 8 MiB unless told before the first transaction. */
+void db_set_cache(struct db *db, int kib);
+
 /* Begins a read transaction and takes the SHARED lock at once (reads page 1). -EBUSY, -EINTR (cancelled), -EIO, -EILSEQ; -EINVAL inside another. */
 int db_begin(struct db *db, struct error *e);
 
@@ -51,6 +57,9 @@ bool db_is_hot(const struct db *db);
 
 /* SQLite's data_version: another value than last time when anyone else has committed. Inside or outside a transaction. */
 int db_data_version(struct db *db, uint64_t *ret, struct error *e);
+
+/* The file change counter of the header, which grows with every transaction. Inside a transaction. */
+int db_change_counter(struct db *db, uint32_t *ret, struct error *e);
 
 /* Stamp of the open database file (by its descriptor), and of what the name leads to now: when these differ in dev or ino the database
    was replaced, and the caller opens it anew. */
