@@ -89,7 +89,7 @@ struct index_image index_build(const struct index_options *options)
         return image;
 }
 
-void index_clear(struct index_image *image)
+void index_files_clear(struct index_image *image)
 {
         bytes_clear(&image->header);
         bytes_clear(&image->level0);

@@ -44,7 +44,7 @@ enum {
 extern const struct index_options index_small; /* 20 elements, M 4, dimension 3, 6 links, level 1, every 5th deleted */
 
 struct index_image index_build(const struct index_options *options);
-void index_clear(struct index_image *image);
+void index_files_clear(struct index_image *image);
 
 /* Where a list of an element on level 1 begins in link_lists.bin (its number of links), 0 when it has none. */
 size_t index_upper_list(const struct index_image *image, const struct index_options *options, uint32_t id);

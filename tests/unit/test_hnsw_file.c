@@ -72,7 +72,7 @@ static void refuse_field(size_t offset, uint64_t value, size_t width, const char
         struct hnsw_header h;
         struct error e = { 0 };
         expect(hnsw_header_decode(image.header.data, &h, &e), -EILSEQ, &e, sentence);
-        index_clear(&image);
+        index_files_clear(&image);
 }
 
 static void test_header_good(void **state)
@@ -88,13 +88,13 @@ static void test_header_good(void **state)
         assert_int_equal(h.max_level, 1);
         assert_int_equal(h.entry_point, 0);
         assert_int_equal(h.ef_construction, 100);
-        index_clear(&image);
+        index_files_clear(&image);
         image = index_build(&(struct index_options){ .count = 0, .m = 32767, .dimension = 1 << 20 });
         h = header_of(&image);
         assert_int_equal(h.dimension, 1 << 20);
         assert_int_equal(h.entry_point, HNSW_NO_ENTRY_POINT);
         assert_int_equal(h.max_level, -1);
-        index_clear(&image);
+        index_files_clear(&image);
 }
 
 static void test_header_bad_fields(void **state)
@@ -146,7 +146,7 @@ static void test_header_too_many(void **state)
         refuse(hnsw_level0_check, &image.level0, &h, -EIO, "its elements need");
         refuse(hnsw_length_check, &image.lengths, &h, -EIO, "its elements need");
         refuse(hnsw_link_lists_check, &image.link_lists, &h, -EIO, "its elements need");
-        index_clear(&image);
+        index_files_clear(&image);
 }
 
 static void test_header_file(void **state)
@@ -164,7 +164,7 @@ static void test_header_file(void **state)
                 assert_int_equal(hnsw_header_read(fd, &h, &e), expected);
         }
         assert_int_equal(hnsw_header_read(-1, &h, &e), -EBADF);
-        index_clear(&image);
+        index_files_clear(&image);
 }
 
 /* What 1.5.9 writes for M = 1: vectors are read, levels are not believed. */
@@ -177,7 +177,7 @@ static void test_m_1(void **state)
         struct hnsw_header h = header_of(&image);
         accept(scan, &image.level0, &h);
         refuse(hnsw_link_lists_check, &image.link_lists, &h, -EILSEQ, "without a level");
-        index_clear(&image);
+        index_files_clear(&image);
 }
 
 /* ---- data_level0.bin ---- */
@@ -219,7 +219,7 @@ static void test_scan(void **state)
         assert_int_equal(hnsw_level0_scan(fd, &h, look, &seen, &e), 42);
         assert_int_equal(seen.count, 8);
         accept(hnsw_level0_check, &image.level0, &h);
-        index_clear(&image);
+        index_files_clear(&image);
 }
 
 /* More than a piece, and records larger than a piece. */
@@ -238,7 +238,7 @@ static void test_scan_pieces(void **state)
                 assert_int_equal(hnsw_level0_scan(fd, &h, ignore, &count, NULL), 0);
                 assert_int_equal(count, many[i].count);
                 accept(hnsw_level0_check, &image.level0, &h);
-                index_clear(&image);
+                index_files_clear(&image);
         }
 }
 
@@ -252,7 +252,7 @@ static void test_level0_cut(void **state)
                 refuse(scan, &cut, &h, -EIO, "data_level0.bin");
         }
         accept(scan, &image.level0, &h);
-        index_clear(&image);
+        index_files_clear(&image);
 }
 
 static void refuse_level0(size_t offset, uint64_t value, size_t width, check_fn *check, const char *sentence)
@@ -261,7 +261,7 @@ static void refuse_level0(size_t offset, uint64_t value, size_t width, check_fn 
         struct hnsw_header h = header_of(&image);
         bytes_set_int(&image.level0, 19 * image.record_size + offset, value, width);
         refuse(check, &image.level0, &h, -EILSEQ, sentence);
-        index_clear(&image);
+        index_files_clear(&image);
 }
 
 static void test_level0_bad(void **state)
@@ -291,7 +291,7 @@ static void test_double_links(void **state)
                 bytes_set_int(&image.level0, 4 + 4 * (size_t) (links[i] - 1), 1, 4); /* the last is the first, 1 */
                 accept(scan, &image.level0, &h);
                 refuse(hnsw_level0_check, &image.level0, &h, -EILSEQ, "element 0 has a link twice");
-                index_clear(&image);
+                index_files_clear(&image);
         }
 }
 
@@ -311,7 +311,7 @@ static void test_level0_shrinks(void **state)
         int fd = bytes_memfd(image.level0.data, image.level0.len);
         struct error e = { 0 };
         expect(hnsw_level0_scan(fd, &h, shrink, &fd, &e), -EIO, &e, "data_level0.bin ends after");
-        index_clear(&image);
+        index_files_clear(&image);
 }
 
 static void test_unreadable(void **state)
@@ -323,7 +323,7 @@ static void test_unreadable(void **state)
         expect(scan(-1, &h, &e), -EBADF, &e, "data_level0.bin");
         expect(hnsw_length_check(-1, &h, &e), -EBADF, &e, "length.bin");
         expect(hnsw_link_lists_check(-1, &h, &e), -EBADF, &e, "link_lists.bin");
-        index_clear(&image);
+        index_files_clear(&image);
 }
 
 static void test_empty_index(void **state)
@@ -337,7 +337,7 @@ static void test_empty_index(void **state)
         accept(hnsw_link_lists_check, &image.link_lists, &h);
         bytes_put_int(&image.link_lists, 0, 4);
         refuse(hnsw_link_lists_check, &image.link_lists, &h, -EILSEQ, "can't need more than 0");
-        index_clear(&image);
+        index_files_clear(&image);
 }
 
 static void test_length(void **state)
@@ -352,7 +352,7 @@ static void test_length(void **state)
         refuse(hnsw_length_check, &image.lengths, &h, -EIO, "length.bin has 0 bytes");
         bytes_fill(&image.lengths, 0xff, 4001); /* garbage may follow */
         accept(hnsw_length_check, &image.lengths, &h);
-        index_clear(&image);
+        index_files_clear(&image);
 }
 
 /* ---- link_lists.bin ---- */
@@ -372,7 +372,7 @@ static void test_upper_good(void **state)
                 struct index_image image = index_build(&options[i]);
                 struct hnsw_header h = header_of(&image);
                 accept(hnsw_link_lists_check, &image.link_lists, &h);
-                index_clear(&image);
+                index_files_clear(&image);
         }
 }
 
@@ -389,7 +389,7 @@ static void test_upper_cut(void **state)
         refuse(hnsw_link_lists_check, &image.link_lists, &h, -EILSEQ, "goes on for 1 bytes");
         bytes_fill(&image.link_lists, 0, 4000);
         refuse(hnsw_link_lists_check, &image.link_lists, &h, -EILSEQ, "can't need more than");
-        index_clear(&image);
+        index_files_clear(&image);
 }
 
 static void refuse_upper(uint32_t id, int offset, uint64_t value, size_t width, const char *sentence)
@@ -400,7 +400,7 @@ static void refuse_upper(uint32_t id, int offset, uint64_t value, size_t width, 
         assert_int_not_equal(list, 0);
         bytes_set_int(&image.link_lists, (size_t) ((ptrdiff_t) list + offset), value, width);
         refuse(hnsw_link_lists_check, &image.link_lists, &h, -EILSEQ, sentence);
-        index_clear(&image);
+        index_files_clear(&image);
 }
 
 static void test_upper_bad(void **state)
@@ -431,7 +431,7 @@ static void test_upper_levels(void **state)
         bytes_set_int(&image.header, HEADER_ENTRY_POINT, 3, 4);
         h = header_of(&image);
         refuse(hnsw_link_lists_check, &image.link_lists, &h, -EILSEQ, "entry point 3 is on level 0");
-        index_clear(&image);
+        index_files_clear(&image);
 }
 
 /* A hole of a terabyte is refused by its size, one of the possible size by what is in it. */
@@ -447,7 +447,7 @@ static void test_upper_sparse(void **state)
         expect(hnsw_link_lists_check(fd, &h, &e), -EILSEQ, &e, "can't need more than 480");
         assert_int_equal(ftruncate(fd, 480), 0);
         expect(hnsw_link_lists_check(fd, &h, &e), -EILSEQ, &e, "goes on for 400 bytes");
-        index_clear(&image);
+        index_files_clear(&image);
 }
 
 /* No byte of any file may crash a check. */
@@ -473,7 +473,7 @@ static void test_every_byte_changed(void **state)
                         assert_int_equal(pwrite(fd, image.link_lists.data + i, 1, (off_t) i), 1);
                 }
         assert_int_equal(hnsw_link_lists_check(fd, &h, NULL), 0);
-        index_clear(&image);
+        index_files_clear(&image);
 }
 
 int main(void)

@@ -74,7 +74,7 @@ static void test_all_known(void **state)
         assert_true(index_fragmentation(m) == 15.0);
         label_counts_clear(&counts);
         index_metadata_free(m);
-        index_clear(&image);
+        index_files_clear(&image);
 }
 
 /* Records in another order than labels; labels on either side alone, at both ends and between. */
@@ -101,7 +101,7 @@ static void test_differences(void **state)
         assert_null(counts.orphans);
         label_counts_clear(&counts);
         index_metadata_free(m);
-        index_clear(&image);
+        index_files_clear(&image);
 }
 
 static void test_without_pickle(void **state)
@@ -116,7 +116,7 @@ static void test_without_pickle(void **state)
         assert_int_equal(counts.orphans[900], 1000);
         assert_int_equal(counts.missing_count, 0);
         label_counts_clear(&counts);
-        index_clear(&image);
+        index_files_clear(&image);
 }
 
 static void test_empty(void **state)
@@ -135,7 +135,7 @@ static void test_empty(void **state)
         m = metadata_of(NULL, 0, 0);
         assert_true(index_fragmentation(m) == 0.0);
         index_metadata_free(m);
-        index_clear(&image);
+        index_files_clear(&image);
 }
 
 static void refuse_labels(uint32_t id, uint64_t label, const char *sentence)
@@ -148,7 +148,7 @@ static void refuse_labels(uint32_t id, uint64_t label, const char *sentence)
         if (r != -EILSEQ || strstr(e.text, sentence) == NULL)
                 fail_msg("%d '%s' where '%s' is expected", r, e.text, sentence);
         assert_int_equal(counts.total, 77); /* untouched */
-        index_clear(&image);
+        index_files_clear(&image);
 }
 
 static void test_bad_labels(void **state)
@@ -171,7 +171,7 @@ static void test_cut(void **state)
         bytes_set_int(&image.level0, 0, 999, 2);
         image.level0.len++;
         assert_int_equal(count(&image, NULL, &counts, NULL), -EILSEQ);
-        index_clear(&image);
+        index_files_clear(&image);
 }
 
 /* A hole that is as long as an index of four billion elements would be. */
@@ -189,7 +189,7 @@ static void test_hole(void **state)
         struct error e = { 0 };
         assert_int_equal(label_counts_read(fd, &h, NULL, NULL, NULL, &counts, &e), -EILSEQ);
         assert_non_null(strstr(e.text, "element 0 has label 0"));
-        index_clear(&image);
+        index_files_clear(&image);
 }
 
 /* ---- real directories ---- */
