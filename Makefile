@@ -191,7 +191,7 @@ check-docs: $(BUILD)/chromafs $(MAN) fixtures ## check the manual pages, the lin
 
 .PHONY: check-full
 check-full: ## all tests, again with sanitizers, and against real Chroma releases
-	+$(Q)$(MAKE) --no-print-directory check
+	+$(Q)FULL=1 $(MAKE) --no-print-directory check
 	+$(Q)$(MAKE) --no-print-directory D=asan check
 	+$(Q)$(MAKE) --no-print-directory D=tsan check-mount
 	+$(Q)$(MAKE) --no-print-directory check-chroma
@@ -210,7 +210,7 @@ $(BUILD)/fixtures/.%.stamp: tests/fixtures/%.tar.xz
 
 # --- lint -----------------------------------------------------------------
 
-SH_SRC = $(shell grep -rlE '^\#! ?/.*[/ ](sh|bash)$$' scripts .ci tests --include='*.sh' --include=run)
+SH_SRC = $(shell grep -rlE '^\#! ?/.*[/ ](sh|bash)$$' scripts .ci tests --include='*.sh' --include=run --include='chromafs-*')
 COMPLETION := scripts/completion/chromafs.bash
 
 .PHONY: lint
@@ -288,6 +288,7 @@ $(BUILD)/man/%: man/%.scd
 .PHONY: install
 install: $(BUILD)/chromafs $(MAN) ## install the program, manual pages, completion, mount helper, systemd unit
 	install -D -m 755 $(BUILD)/chromafs '$(DESTDIR)$(BINDIR)/chromafs'
+	install -D -m 755 scripts/chromafs-wal-backup '$(DESTDIR)$(BINDIR)/chromafs-wal-backup'
 	$(foreach m,$(MAN),install -D -m 644 $(m) '$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m))' &&) :
 	install -D -m 644 $(COMPLETION) '$(DESTDIR)$(COMPLETIONDIR)/chromafs'
 	install -D -m 644 scripts/chromafs@.service '$(DESTDIR)$(UNITDIR)/chromafs@.service'
@@ -295,7 +296,7 @@ install: $(BUILD)/chromafs $(MAN) ## install the program, manual pages, completi
 
 .PHONY: uninstall
 uninstall: ## remove what install installed
-	rm -f '$(DESTDIR)$(BINDIR)/chromafs' '$(DESTDIR)$(COMPLETIONDIR)/chromafs' '$(DESTDIR)$(UNITDIR)/chromafs@.service'
+	rm -f '$(DESTDIR)$(BINDIR)/chromafs' '$(DESTDIR)$(BINDIR)/chromafs-wal-backup' '$(DESTDIR)$(COMPLETIONDIR)/chromafs' '$(DESTDIR)$(UNITDIR)/chromafs@.service'
 	$(foreach m,$(MAN),rm -f '$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m))' &&) :
 	$(if $(SBINDIR),rm -f '$(DESTDIR)$(SBINDIR)/mount.fuse.chromafs')
 

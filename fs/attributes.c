@@ -207,6 +207,7 @@ static mode_t mode_of(const struct node *node, mode_t readable)
                 return S_IFLNK | 0777;
         case NODE_FILE:
         case NODE_RAW:
+        case NODE_STREAM:
                 break;
         }
         return S_IFREG | readable;

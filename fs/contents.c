@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include "fs/attributes.h"
+#include "fs/stream.h"
 
 /* Not the mtime: it moves with the sources, and a content that stays the same stays the same file. */
 static uint64_t file_state(const struct stat *st, const void *bytes, size_t len, int failure)
@@ -66,6 +67,26 @@ static int read_link(struct request *request, const struct node *node, struct in
         return 0;
 }
 
+/* What can't be had is there, empty, and fails when it is opened: as in read_file. */
+static int read_stream(struct request *request, const struct node *node, struct inode_info *ret, struct content **ret_content)
+{
+        struct wal_stream *stream = NULL;
+        int r = stream_read(request, node, ret, &stream);
+        if (r == -ENOENT || r == -ESTALE || r == -EINTR)
+                return r;
+        if (r == -EINPROGRESS) {
+                ret->state = stream_unmeasured(request);
+                return 0;
+        }
+        ret->failure = r;
+        if (r < 0) {
+                ret->state = file_state(&ret->attributes, "", 0, r);
+                return 0;
+        }
+        *ret_content = content_of_stream(stream);
+        return *ret_content != NULL ? 0 : -ENOMEM;
+}
+
 int contents_read(struct request *request, const struct node *node, struct inode_info *ret, struct content **ret_content)
 {
         *ret_content = NULL;
@@ -73,7 +94,7 @@ int contents_read(struct request *request, const struct node *node, struct inode
         if (!node_exists(request, node))
                 return -ENOENT;
         /* Before the attributes: an mtime that is older than the contents is harmless, one that is newer is not. */
-        if (node->type->sources != FROM_NOTHING && (node->type->kind == NODE_FILE || node->type->kind == NODE_LINK))
+        if (node->type->sources != FROM_NOTHING && node->type->kind != NODE_DIR && node->type->kind != NODE_RAW)
                 (void) request_need(request);
         int r = attributes_read(request, node, &ret->attributes);
         if (r < 0)
@@ -90,6 +111,8 @@ int contents_read(struct request *request, const struct node *node, struct inode
         case NODE_RAW:
                 ret->state = raw_state(&ret->attributes);
                 return 0;
+        case NODE_STREAM:
+                return read_stream(request, node, ret, ret_content);
         }
         return -EIO;
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fs/stream.h"
 #include "ops/dir_size.h"
 #include "ops/json.h"
 
@@ -23,14 +24,25 @@ static int note(struct request *request, struct facts *facts, int r, bool there,
         return 0;
 }
 
+void facts_count(struct request *request, struct facts *f, struct wal_index *index)
+{
+        struct tally_positions positions = observer_positions(request->mount->observer, f->collection);
+        int r = tally_read(index, f->collection, &positions, &f->tally, &f->failure);
+        f->has_tally = r == 0;
+        if (r < 0)
+                f->failure.code = r;
+}
+
 static int gather_tally(struct request *request, struct facts *f)
 {
         bool current = false;
         struct error failure = { 0 };
-        int r = observer_tally(request->mount->observer, request->view, f->collection, &request->patience, &f->tally, &current,
-                               &failure);
-        f->row = f->tally != NULL ? tally_result_row(f->tally, f->collection) : NULL;
-        return note(request, f, r, f->row != NULL, current, &failure);
+        CLEANUP(wal_index_put)
+        struct wal_index *index = NULL;
+        int r = stream_index(request, request->patience.until_ms, &index, &current, &failure);
+        if (r == 0 && index != NULL)
+                facts_count(request, f, index);
+        return note(request, f, r, f->has_tally, current && observer_is_still(request->mount->observer, request->view), &failure);
 }
 
 static int gather_labels(struct request *request, struct facts *f)
@@ -74,13 +86,10 @@ int facts_gather(struct request *request, const struct collection *collection, u
 
 void facts_clear(struct facts *facts)
 {
-        if (facts->tally != NULL)
-                (void) result_put(&facts->tally->shared);
         if (facts->labels != NULL)
                 (void) result_put(&facts->labels->shared);
         if (facts->records != NULL)
                 (void) result_put(&facts->records->shared);
-        facts->tally = NULL;
         facts->labels = NULL;
         facts->records = NULL;
 }
@@ -111,7 +120,7 @@ struct json_object *metadata_segment_json(struct request *request, const struct 
                 return NULL;
         add_segment(o, s);
         json_object_object_add(o, "max_seq_id", number_or_null(s->has_position, s->position));
-        json_object_object_add(o, "wal_gap", number_or_null(f->row != NULL, f->row != NULL ? f->row->metadata_gap : 0));
+        json_object_object_add(o, "wal_gap", number_or_null(f->has_tally, f->tally.metadata_gap));
         return o;
 }
 
@@ -200,7 +209,7 @@ struct json_object *vector_segment_json(struct request *request, const struct fa
         json_object_object_add(o, "size", segment_size(request, f));
         json_object_object_add(o, "max_seq_id", number_or_null(s->has_position, s->position));
         json_object_object_add(o, "index", there ? index_json(index) : NULL);
-        json_object_object_add(o, "wal_gap", number_or_null(f->row != NULL, f->row != NULL ? f->row->vector_gap : 0));
+        json_object_object_add(o, "wal_gap", number_or_null(f->has_tally, f->tally.vector_gap));
         json_object_object_add(o, "labels", labels_json(f->labels));
         json_object_object_add(o, "ids_without_vector", vectorless_json(request, f->records));
         json_object_object_add(o, "fragmentation", there && index->has_pickle ? json_double(index->fragmentation) : NULL);

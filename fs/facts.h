@@ -13,12 +13,12 @@ struct facts {
         const struct collection *collection;
         struct index_summary index; /* of the vector segment, when has_index */
         bool has_index;
-        struct tally_result *tally; /* the following three: NULL when not measured yet */
-        struct labels_result *labels;
+        struct tally tally; /* when has_tally */
+        bool has_tally;
+        struct labels_result *labels; /* these two: NULL when not measured yet */
         struct records_result *records;
-        const struct tally_row *row; /* of the collection, in tally; or NULL */
-        bool exact;                  /* all of the above are of this view, and nobody wrote while they were measured */
-        struct error failure;        /* what could not be measured, and why; code 0 when nothing failed */
+        bool exact;           /* all of the above are of this view, and nobody wrote while they were measured */
+        struct error failure; /* what could not be measured, and why; code 0 when nothing failed */
 };
 
 enum facts_wanted { WANT_INDEX = 1, WANT_TALLY = 2, WANT_LABELS = 4, WANT_RECORDS = 8, WANT_ALL = 15 };
@@ -26,6 +26,9 @@ enum facts_wanted { WANT_INDEX = 1, WANT_TALLY = 2, WANT_LABELS = 4, WANT_RECORD
 /* Gathers what is wanted; what could not be had is NULL, and request->partial set. -EINTR when the caller was interrupted. The caller clears *ret. */
 int facts_gather(struct request *request, const struct collection *collection, unsigned wanted, struct facts *ret);
 void facts_clear(struct facts *facts);
+
+/* Counts in an index that the caller has; how exact that is he knows. */
+void facts_count(struct request *request, struct facts *facts, struct wal_index *index);
 
 /* JSON of a segment of the collection; its place in the segment's own info.json and in the collection's. NULL without memory. */
 struct json_object *metadata_segment_json(struct request *request, const struct facts *facts);

@@ -32,6 +32,7 @@ static void content_destroy(struct result *shared)
 {
         struct content *content = (struct content *) shared;
         free(content->text.bytes);
+        (void) wal_stream_put(content->stream);
         free(content);
 }
 
@@ -45,6 +46,17 @@ struct content *content_new(struct text *text)
         result_init(&content->shared, content_destroy);
         content->text = *text;
         *text = (struct text){ 0 };
+        return content;
+}
+
+struct content *content_of_stream(struct wal_stream *stream)
+{
+        struct text none = { 0 };
+        struct content *content = content_new(&none);
+        if (content != NULL)
+                content->stream = stream;
+        else
+                (void) wal_stream_put(stream);
         return content;
 }
 
@@ -95,6 +107,10 @@ static void drop_content(struct inodes *inodes, struct inode *inode)
 {
         if (inode->content == NULL)
                 return;
+        if (inode->content->stream != NULL) { /* never in the list */
+                inode->content = content_put(inode->content);
+                return;
+        }
         inodes->held -= inode->content->text.len;
         inode->content = content_put(inode->content);
         *(inode->newer != NULL ? &inode->newer->older : &inodes->newest) = inode->older;
@@ -107,6 +123,8 @@ static void keep_content(struct inodes *inodes, struct inode *inode, struct cont
         (void) result_get(&content->shared);
         drop_content(inodes, inode);
         inode->content = content;
+        if (content->stream != NULL)
+                return;
         inode->older = inodes->newest;
         *(inodes->newest != NULL ? &inodes->newest->newer : &inodes->oldest) = inode;
         inodes->newest = inode;
@@ -221,4 +239,14 @@ struct content *inodes_content(struct inodes *inodes, uint64_t number)
                 content = (struct content *) result_get(&inode->content->shared);
         (void) pthread_mutex_unlock(&inodes->mutex);
         return content;
+}
+
+bool inodes_settle(struct inodes *inodes, uint64_t number, struct content *content)
+{
+        (void) pthread_mutex_lock(&inodes->mutex);
+        struct inode *inode = by_number(inodes, number);
+        if (inode != NULL && inode->content == NULL)
+                keep_content(inodes, inode, content);
+        (void) pthread_mutex_unlock(&inodes->mutex);
+        return inode != NULL;
 }

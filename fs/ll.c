@@ -10,15 +10,18 @@
 #include "fs/listing.h"
 #include "fs/raw.h"
 #include "fs/request.h"
+#include "fs/stream.h"
+#include "fs/waiting.h"
 
 #define TRIES 8             /* of a request whose view moves on while it is answered */
 #define FOREVER_S 86400.0   /* attributes of a generation never change */
 #define READ_MAX (4u << 20) /* bytes of one read of a raw file */
 
-struct handle { /* of an open file: one of the last two */
+struct handle { /* of an open file: one of the last three */
         struct opened opened;
         struct content *content;
         struct raw_file *raw;
+        struct wal_file *stream;
 };
 
 static struct mount *mount_of(fuse_req_t req)
@@ -65,6 +68,20 @@ static double entry_timeout(const struct node_type *type)
         return type->kind == NODE_DIR ? FOREVER_S : 0.0;
 }
 
+static void reply_entry(fuse_req_t req, const struct inode_info *info)
+{
+        struct mount *mount = mount_of(req);
+        bool generation = info->node.type->kind == NODE_FILE || info->node.type->kind == NODE_RAW;
+        struct fuse_entry_param entry = {
+                .ino = info->attributes.st_ino,
+                .attr = info->attributes,
+                .attr_timeout = generation ? FOREVER_S : 0.0,
+                .entry_timeout = entry_timeout(info->node.type),
+        };
+        if (fuse_reply_entry(req, &entry) == -ENOENT) /* the request was aborted: the kernel will never forget it */
+                inodes_forget(mount->inodes, entry.ino, 1);
+}
+
 static void ll_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
         struct inode_info up, info;
@@ -77,15 +94,7 @@ static void ll_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
                 r = inodes_look_up(mount_of(req)->inodes, &info, content);
         if (r < 0)
                 return fail(req, r);
-        bool generation = info.node.type->kind == NODE_FILE || info.node.type->kind == NODE_RAW;
-        struct fuse_entry_param entry = {
-                .ino = info.attributes.st_ino,
-                .attr = info.attributes,
-                .attr_timeout = generation ? FOREVER_S : 0.0,
-                .entry_timeout = entry_timeout(info.node.type),
-        };
-        if (fuse_reply_entry(req, &entry) == -ENOENT) /* the request was aborted: the kernel will never forget it */
-                inodes_forget(mount_of(req)->inodes, entry.ino, 1);
+        reply_entry(req, &info);
 }
 
 static void ll_forget(fuse_req_t req, fuse_ino_t number, uint64_t lookups)
@@ -101,6 +110,95 @@ static void ll_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
         fuse_reply_none(req);
 }
 
+/* Has the log looked at as it is now: 1, or 0 when that can't be had in time. */
+static int refresh_log(fuse_req_t req)
+{
+        CLEANUP(wal_index_put)
+        struct wal_index *index = NULL;
+        bool current = false;
+        struct request request;
+        request_begin(&request, mount_of(req), req);
+        int r = stream_index(&request, request.patience.until_ms, &index, &current, &request.error);
+        request_end(&request);
+        return r < 0 ? r : current;
+}
+
+/* The content of a stream's inode, which is got now when it was looked up before the log was measured. 0 with *ret a reference; -EINPROGRESS, or why there is none. */
+static int stream_content(fuse_req_t req, struct waiting_for *what, const struct inode_info *info, int64_t wait_ms,
+                          struct content **ret)
+{
+        struct mount *mount = mount_of(req);
+        struct inode_info now = *info;
+        struct wal_stream *stream = NULL;
+        struct request request;
+        *ret = inodes_content(mount->inodes, what->number);
+        if (*ret != NULL)
+                return 0;
+        if (info->failure < 0)
+                return info->failure;
+        request_begin(&request, mount, req);
+        request.stream_wait_ms = wait_ms;
+        request.stream_moment = what->moment;
+        int r = stream_read(&request, &info->node, &now, &stream);
+        what->moment = request.stream_moment;
+        request_end(&request);
+        if (r < 0)
+                return r;
+        CLEANUP(content_put)
+        struct content *content = content_of_stream(stream);
+        if (content == NULL)
+                return -ENOMEM;
+        if (!inodes_settle(mount->inodes, what->number, content))
+                return -ESTALE;
+        *ret = inodes_content(mount->inodes, what->number);
+        return *ret != NULL ? 0 : -ESTALE;
+}
+
+/* The attributes of a generation: it grows, but is never another one. What can't be brought up to date now is as it was. */
+static int stat_stream(fuse_req_t req, const struct content *content, struct inode_info *info)
+{
+        if (refresh_log(req) == -EINTR)
+                return -EINTR;
+        stream_stat(content->stream, &info->attributes);
+        info->attributes.st_ino = inode_number(&info->node, wal_stream_id(content->stream));
+        return 0;
+}
+
+static bool getattr_stream(fuse_req_t req, struct waiting_for *what, int64_t wait_ms)
+{
+        struct inode_info info;
+        CLEANUP(content_put)
+        struct content *content = NULL;
+        int r = inodes_info(mount_of(req)->inodes, what->number, &info) ? 0 : -ENOENT;
+        if (r == 0)
+                r = stream_content(req, what, &info, wait_ms, &content);
+        if (r == -EINPROGRESS)
+                return false;
+        if (r == 0)
+                r = stat_stream(req, content, &info);
+        if (r == -EINTR || r == -ENOENT)
+                fail(req, r);
+        else /* what can't be had is empty, and fails when it is opened */
+                (void) fuse_reply_attr(req, &info.attributes, 0.0);
+        return true;
+}
+
+static bool getattr_again(fuse_req_t req, const struct waiting_for *what)
+{
+        struct waiting_for copy = *what;
+        return getattr_stream(req, &copy, 0);
+}
+
+static void getattr_or_wait(fuse_req_t req, fuse_ino_t number)
+{
+        struct waiting_for what = { .number = number };
+        if (getattr_stream(req, &what, REQUEST_STREAM_WAIT_MS))
+                return;
+        int r = waiting_add(mount_of(req)->waiting, req, getattr_again, &what);
+        if (r < 0)
+                fail(req, r);
+}
+
 static void ll_getattr(fuse_req_t req, fuse_ino_t number, struct fuse_file_info *fi)
 {
         (void) fi;
@@ -112,6 +210,8 @@ static void ll_getattr(fuse_req_t req, fuse_ino_t number, struct fuse_file_info 
                 (void) fuse_reply_attr(req, &info.attributes, FOREVER_S);
                 return;
         }
+        if (kind == NODE_STREAM)
+                return getattr_or_wait(req, number);
         CLEANUP(content_put)
         struct content *content = NULL;
         int r = examine(req, &info.node, NULL, &now, &content);
@@ -165,15 +265,46 @@ static int open_raw(fuse_req_t req, const struct inode_info *info, struct raw_fi
         return r;
 }
 
+static int open_stream(fuse_req_t req, struct waiting_for *what, const struct inode_info *info, int64_t wait_ms,
+                       struct wal_file **ret)
+{
+        struct mount *mount = mount_of(req);
+        CLEANUP(content_put)
+        struct content *content = NULL;
+        int r = stream_content(req, what, info, wait_ms, &content);
+        if (r < 0)
+                return r;
+        if (!wal_is_present(mount->wal, wal_stream_index(content->stream)))
+                return -ESTALE; /* the kernel looks it up again */
+        return wal_file_open(mount->wal, content->stream, ret, NULL);
+}
+
+static int open_kind(fuse_req_t req, struct waiting_for *what, const struct inode_info *info, int64_t wait_ms,
+                     struct handle *handle)
+{
+        switch (info->node.type->kind) {
+        case NODE_RAW:
+                return open_raw(req, info, &handle->raw);
+        case NODE_STREAM:
+                return open_stream(req, what, info, wait_ms, &handle->stream);
+        case NODE_FILE:
+        case NODE_LINK:
+        case NODE_DIR:
+                break;
+        }
+        return open_content(req, what->number, info, &handle->content);
+}
+
 static int refusal(const struct mount *mount)
 {
         return mount->options->read_only || mount->newer ? -EROFS : -EPERM;
 }
 
-static int open_handle(fuse_req_t req, fuse_ino_t number, int flags, struct handle **ret)
+static int open_handle(fuse_req_t req, struct waiting_for *what, int64_t wait_ms, struct handle **ret)
 {
         struct inode_info info;
-        if (!inodes_info(mount_of(req)->inodes, number, &info))
+        int flags = what->fi->flags;
+        if (!inodes_info(mount_of(req)->inodes, what->number, &info))
                 return -ENOENT;
         if ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0)
                 return refusal(mount_of(req));
@@ -182,8 +313,7 @@ static int open_handle(fuse_req_t req, fuse_ino_t number, int flags, struct hand
         struct handle *handle = calloc(1, sizeof(*handle));
         if (handle == NULL)
                 return -ENOMEM;
-        int r = info.node.type->kind == NODE_RAW ? open_raw(req, &info, &handle->raw)
-                                                 : open_content(req, number, &info, &handle->content);
+        int r = open_kind(req, what, &info, wait_ms, handle);
         if (r < 0) {
                 free(handle);
                 return r;
@@ -197,23 +327,46 @@ static void close_handle(struct opened *opened)
         struct handle *handle = (struct handle *) opened;
         (void) content_put(handle->content);
         (void) raw_close(handle->raw);
+        (void) wal_file_put(handle->stream);
         free(handle);
+}
+
+/* False: it has to wait for the log. */
+static bool try_open(fuse_req_t req, struct waiting_for *what, int64_t wait_ms)
+{
+        struct handle *handle = NULL;
+        struct mount *mount = mount_of(req);
+        struct fuse_file_info fi = *what->fi;
+        int r = open_handle(req, what, wait_ms, &handle);
+        if (r == -EINPROGRESS)
+                return false;
+        if (r < 0) {
+                (void) fuse_reply_err(req, -r); /* ESTALE too: see open_content */
+                return true;
+        }
+        fi.keep_cache = handle->stream == NULL; /* the pages belong to this generation alone */
+        fi.direct_io = handle->stream != NULL;  /* it has none: see fs/stream.h */
+        uint64_t fh = opened_add(&mount->opened, &handle->opened, close_handle);
+        fi.fh = fh;
+        if (fuse_reply_open(req, &fi) == -ENOENT)
+                opened_close(&mount->opened, fh);
+        return true;
+}
+
+static bool open_again(fuse_req_t req, const struct waiting_for *what)
+{
+        struct waiting_for copy = *what;
+        return try_open(req, &copy, 0);
 }
 
 static void ll_open(fuse_req_t req, fuse_ino_t number, struct fuse_file_info *fi)
 {
-        struct handle *handle = NULL;
-        int r = open_handle(req, number, fi->flags, &handle);
-        if (r < 0) {
-                (void) fuse_reply_err(req, -r); /* ESTALE too: see open_content */
+        struct waiting_for what = { .number = number, .fi = fi };
+        if (try_open(req, &what, REQUEST_STREAM_WAIT_MS))
                 return;
-        }
-        fi->fh = opened_add(&mount_of(req)->opened, &handle->opened, close_handle);
-        fi->keep_cache = 1; /* the pages belong to this generation alone */
-        struct mount *mount = mount_of(req);
-        uint64_t fh = fi->fh;
-        if (fuse_reply_open(req, fi) == -ENOENT)
-                opened_close(&mount->opened, fh);
+        int r = waiting_add(mount_of(req)->waiting, req, open_again, &what);
+        if (r < 0)
+                fail(req, r);
 }
 
 static void read_raw(fuse_req_t req, const struct raw_file *raw, size_t size, off_t offset)
@@ -230,12 +383,53 @@ static void read_raw(fuse_req_t req, const struct raw_file *raw, size_t size, of
                 (void) fuse_reply_buf(req, buffer, (size_t) n);
 }
 
+/* A row that has left can't be missing in a generation that was looked at afterwards, and found to be the latest still: somebody took it out of the
+   middle, which Chroma never does. */
+static int read_of_stream(fuse_req_t req, struct wal_file *file, size_t size, uint64_t offset, struct wal_read *ret)
+{
+        int r = -ESTALE;
+        bool missing = true;
+        for (int i = 0; i < 2 && r == -ESTALE && missing; i++) {
+                r = wal_file_read(file, offset, size, request_cancelled, req, ret, NULL);
+                bool at_end = r == 0 && ret->len == 0 && size > 0; /* somebody may have written behind it */
+                if (r == -ESTALE || at_end) {
+                        int current = refresh_log(req);
+                        if (current == -EINTR)
+                                return current;
+                        missing = r == -ESTALE && current == 1 && wal_file_is_latest(file);
+                }
+                if (at_end)
+                        return wal_file_read(file, offset, size, request_cancelled, req, ret, NULL);
+        }
+        if (r == -ESTALE && missing)
+                wal_file_refute(file);
+        return r;
+}
+
+/* The file is held beyond the reply: the kernel may close it as soon as that is sent. */
+static void read_stream(fuse_req_t req, struct wal_file *handle, size_t size, off_t offset)
+{
+        CLEANUP(wal_file_put)
+        struct wal_file *file = wal_file_get(handle);
+        struct wal_read read = { 0 };
+        int r = offset < 0 ? -EINVAL : read_of_stream(req, file, size, (uint64_t) offset, &read);
+        if (r < 0) {
+                (void) fuse_reply_err(req, -r);
+                return;
+        }
+        (void) fuse_reply_iov(req, read.pieces, read.count);
+        wal_read_clear(&read);
+        wal_file_ahead(file);
+}
+
 static void ll_read(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset, struct fuse_file_info *fi)
 {
         (void) number;
         const struct handle *handle = (const struct handle *) opened_of(fi->fh);
         if (handle->raw != NULL)
                 return read_raw(req, handle->raw, size, offset);
+        if (handle->stream != NULL)
+                return read_stream(req, handle->stream, size, offset);
         /* held beyond the reply: the kernel may close the file before the reply's system call has returned */
         CLEANUP(content_put)
         struct content *content = (struct content *) result_get(&handle->content->shared);

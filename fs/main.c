@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,10 +15,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fs/cache.h"
 #include "fs/ll.h"
 #include "fs/node.h"
 #include "fs/inodes.h"
 #include "fs/options.h"
+#include "fs/waiting.h"
+#include "ops/wal/wal.h"
 
 #define EXIT_USAGE 2
 #define THREADS_MAX 10
@@ -92,6 +96,25 @@ static int prepare(struct mount *mount)
         return mount->inodes != NULL && mount->entries != NULL ? EXIT_SUCCESS : complain("no memory", "");
 }
 
+static int start_log(struct mount *mount, int dirfd, struct error *e)
+{
+        char name[CACHE_NAME_SIZE];
+        struct wal_place place = { .name = name };
+        CLEANUP(close)
+        int fd = cache_open(mount->persist_path);
+        place.dirfd = fd;
+        cache_name(mount->persist_path, name, &place.subject);
+        return wal_new(dirfd, &place, mount->options->skip_count > 0, &mount->wal, e);
+}
+
+static int start(struct mount *mount, int dirfd, struct error *e)
+{
+        int r = observer_new(dirfd, &mount->observer, e);
+        if (r == 0)
+                r = start_log(mount, dirfd, e);
+        return r < 0 ? r : waiting_new(&mount->waiting, e);
+}
+
 /* After the fork of fuse_daemonize: connections and threads do not survive it. */
 static int serve(struct fuse_session *session, struct mount *mount, int dirfd)
 {
@@ -101,9 +124,11 @@ static int serve(struct fuse_session *session, struct mount *mount, int dirfd)
                 return status;
         if (fuse_daemonize(mount->options->foreground) != 0)
                 return complain("can't go to the background", strerror(errno));
-        if (observer_new(dirfd, &mount->observer, &error) < 0)
+        if (start(mount, dirfd, &error) < 0)
                 return complain(error.text, "");
-        return loop(session);
+        status = loop(session);
+        mount->waiting = waiting_free(mount->waiting);
+        return status;
 }
 
 static int mount_and_serve(struct mount *mount, int dirfd)
@@ -125,9 +150,10 @@ static int mount_and_serve(struct mount *mount, int dirfd)
         }
         fuse_session_destroy(session);
         opened_clear(&mount->opened);
+        mount->inodes = inodes_free(mount->inodes);
+        mount->wal = wal_free(mount->wal);
         mount->observer = observer_free(mount->observer);
         mount->entries = entries_cache_free(mount->entries);
-        mount->inodes = inodes_free(mount->inodes);
         return status;
 }
 
@@ -162,6 +188,7 @@ static int run(struct options *options)
                         return complain("no memory", "");
         }
         raise_descriptor_limit();
+        (void) signal(SIGXFSZ, SIG_IGN); /* a cache that must not grow is no reason to end */
         int status = check_mountpoint(&mount);
         return status == EXIT_SUCCESS ? mount_and_serve(&mount, dirfd) : status;
 }

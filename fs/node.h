@@ -30,6 +30,8 @@ struct mount {
         char *persist_path; /* absolute, resolved: for people to read, never to open */
         bool newer;         /* written by a Chroma newer than all known */
         struct observer *observer;
+        struct wal *wal;
+        struct waiting *waiting;
         struct entries_cache *entries;
         struct inodes *inodes;
         struct opened_list opened;
@@ -40,6 +42,9 @@ struct request {
         struct view *view;       /* NULL until request_need() was called, or when it failed */
         struct entries *entries; /* of the view */
         struct patience patience;
+        int64_t stream_wait_ms; /* how long the measuring of the log is waited for */
+        uint64_t stream_moment; /* the view's generation that it is waited for; 0: this view's */
+        bool hidden;            /* the log knows which collections are left out */
         bool stale;   /* set by functions that can't return it: the view has moved on, and the request is to begin again */
         bool partial; /* set by show functions: something is not known yet, or was counted while someone wrote */
         bool failed;  /* a view can't be had; `error` says why */
@@ -49,7 +54,7 @@ struct request {
 /* Gets the view, once. 0, or why there is none: the database is locked, damaged, gone. */
 int request_need(struct request *request);
 
-enum node_kind { NODE_DIR, NODE_FILE, NODE_LINK, NODE_RAW };
+enum node_kind { NODE_DIR, NODE_FILE, NODE_LINK, NODE_RAW, NODE_STREAM };
 
 /* Which files a node is made from: its owner, mode and mtime follow theirs. */
 enum node_sources {
@@ -88,7 +93,7 @@ struct node_type {
         /* Whether the node exists now; NULL: always. A static entry has its parent's keys. */
         bool (*present)(struct request *request, const struct node *node);
 
-        /* Contents of a file, or target of a link: *ret is malloc'ed. NULL for directories and raw files. */
+        /* Contents of a file, or target of a link: *ret is malloc'ed. NULL for directories, raw files and streams. */
         int (*show)(struct request *request, const struct node *node, struct text *ret);
 };
 

@@ -126,11 +126,11 @@ static void structure_problems(const struct facts *f, const char *where, struct 
         if ((c->vector != NULL && c->vector->position_bad) || (c->metadata != NULL && c->metadata->position_bad))
                 add(problems, "bad_position", where, NULL,
                     "the position of a segment (table max_seq_id) is neither a number nor a blob of one");
-        if (f->row != NULL && f->row->entries >= PROBLEM_WAL_ENTRIES)
+        if (f->has_tally && f->tally.entries >= PROBLEM_WAL_ENTRIES)
                 add(problems, "wal_large", where, command(&tree_collection, where, "commit"),
                     "%llu rows of the write-ahead log belong to it; %llu of them are not yet in its index, and are read again at "
                     "every start of Chroma",
-                    (unsigned long long) f->row->entries, (unsigned long long) f->row->vector_gap);
+                    (unsigned long long) f->tally.entries, (unsigned long long) f->tally.vector_gap);
 }
 
 void collection_problems(struct request *request, const struct facts *f, const struct error *config_failure,
@@ -216,15 +216,17 @@ static void fts_problems(const struct fts_result *fts, struct json_object *probl
         (void) json_object_put(cure);
 }
 
-void directory_problems(struct request *request, const struct orphans *orphans, const struct tally_result *tally,
-                        const struct fts_result *fts, struct json_object *problems)
+void directory_problems(struct request *request, const struct orphans *orphans, uint64_t orphan_entries,
+                        const struct fts_result *fts, const struct error *log_failure, struct json_object *problems)
 {
         const struct catalog *catalog = request->view->catalog;
         database_problems(request, catalog, problems);
         position_problems(catalog, problems);
         orphan_problems(orphans, problems);
-        if (tally != NULL && tally->tally.orphan_entries > 0)
+        if (orphan_entries > 0)
                 add(problems, "orphan_wal_rows", "", command(&tree_root, "", "clean-orphans"),
-                    "%llu rows of the write-ahead log belong to no collection", (unsigned long long) tally->tally.orphan_entries);
+                    "%llu rows of the write-ahead log belong to no collection", (unsigned long long) orphan_entries);
         fts_problems(fts, problems);
+        if (log_failure->code < 0)
+                add(problems, "unreadable", "wal.jsonl", NULL, "%s", log_failure->text);
 }

@@ -25,8 +25,8 @@ void collection_problems(struct request *request, const struct facts *facts, con
 /* Adds the only one of a database that can't be read. */
 void database_unreadable(const struct error *error, struct json_object *problems);
 
-/* Adds those of the directory as a whole. `fts` may be NULL (not measured). */
-void directory_problems(struct request *request, const struct orphans *orphans, const struct tally_result *tally,
-                        const struct fts_result *fts, struct json_object *problems);
+/* Adds those of the directory as a whole. `fts` may be NULL (not measured); `log_failure` is why the log can't be (code 0: nothing). */
+void directory_problems(struct request *request, const struct orphans *orphans, uint64_t orphan_entries,
+                        const struct fts_result *fts, const struct error *log_failure, struct json_object *problems);
 
 #endif

@@ -28,9 +28,8 @@ static bool is_ending(pid_t pid)
         return (pending & ENDING_SIGNALS) != 0;
 }
 
-static bool is_cancelled(void *context)
+bool request_cancelled(void *fuse)
 {
-        fuse_req_t fuse = context;
         return fuse_req_interrupted(fuse) != 0 && is_ending(fuse_req_ctx(fuse)->pid);
 }
 
@@ -38,7 +37,8 @@ void request_begin(struct request *request, struct mount *mount, fuse_req_t fuse
 {
         *request = (struct request){
                 .mount = mount,
-                .patience = { .until_ms = clock_ms() + REQUEST_PATIENCE_MS, .cancelled = is_cancelled, .context = fuse }
+                .stream_wait_ms = REQUEST_STREAM_WAIT_MS,
+                .patience = { .until_ms = clock_ms() + REQUEST_PATIENCE_MS, .cancelled = request_cancelled, .context = fuse }
         };
 }
 

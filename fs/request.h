@@ -14,9 +14,13 @@
 #include "fs/node.h"
 
 #define REQUEST_PATIENCE_MS 1000
+#define REQUEST_STREAM_WAIT_MS 50 /* in the thread of the request: then it waits in fs/waiting.h */
 
 /* The caller ends it in every case. */
 void request_begin(struct request *request, struct mount *mount, fuse_req_t fuse);
 void request_end(struct request *request);
+
+/* Whether the caller of a request was ended by a signal: of a fuse_req_t that was not answered yet. */
+bool request_cancelled(void *fuse);
 
 #endif

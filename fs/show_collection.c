@@ -45,7 +45,6 @@ static struct json_object *collection_json(struct request *request, const struct
         struct json_object *o = json_object_new_object();
         if (o == NULL)
                 return NULL;
-        const struct tally_row *row = f->row;
         json_object_object_add(o, "id", json_text(&c->id));
         json_object_object_add(o, "name", private_text(request, &c->name));
         json_object_object_add(o, "tenant", private_text(request, &c->tenant));
@@ -55,7 +54,7 @@ static struct json_object *collection_json(struct request *request, const struct
         json_object_object_add(o, "configuration", d->config_failure.code == 0 ? config_json(&d->config) : NULL);
         json_object_object_add(o, "records",
                                number_or_null(f->records != NULL, f->records != NULL ? f->records->audit.records : 0));
-        json_object_object_add(o, "wal_entries", number_or_null(row != NULL, row != NULL ? row->entries : 0));
+        json_object_object_add(o, "wal_entries", number_or_null(f->has_tally, f->tally.entries));
         json_object_object_add(o, "exact", json_object_new_boolean(f->exact));
         json_object_object_add(o, "metadata_segment", metadata_segment_json(request, f));
         json_object_object_add(o, "vector_segment", vector_segment_json(request, f));

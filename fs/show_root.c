@@ -7,9 +7,11 @@
 #include "fs/present.h"
 #include "fs/problems.h"
 #include "fs/show.h"
+#include "fs/stream.h"
 #include "ops/dir_size.h"
 #include "ops/fts_audit.h"
 #include "ops/json.h"
+#include "ops/tally.h"
 
 static const char readme[] =
         "This is a Chroma persist directory, mounted by chromafs " CHROMAFS_VERSION
@@ -17,8 +19,10 @@ static const char readme[] =
         "Reading changes nothing.\n"
         "\n"
         "  info.json                  the whole directory: versions, sizes, orphans, and its problems\n"
+        "  wal.jsonl                  the write-ahead log, a line of JSON for each row; tail -f follows it\n"
         "  collections/<name>/        one directory a collection (name@tenant.database outside the default database)\n"
         "      info.json              records, configuration, both segments, fragmentation, what is wrong\n"
+        "      wal.jsonl              its part of the write-ahead log\n"
         "      config/                its effective HNSW parameters, one value a file\n"
         "      segments/              links to its two segments\n"
         "  segments/<id>/             type, scope, max_seq_id, wal_gap, size, fragmentation, labels, dimension\n"
@@ -42,7 +46,10 @@ int show_readme(struct request *request, const struct node *node, struct text *r
 struct root_facts {
         struct orphans orphans;
         struct dir_size size;
-        struct tally_result *tally;
+        struct wal_index *index; /* of the log, or NULL: not measured, or `failure` says why not */
+        struct error failure;
+        struct wal_totals log;
+        uint64_t orphan_entries;
         struct fts_result *fts;
         bool exact;
 };
@@ -50,25 +57,35 @@ struct root_facts {
 static void root_facts_clear(struct root_facts *f)
 {
         orphans_clear(&f->orphans);
-        if (f->tally != NULL)
-                (void) result_put(&f->tally->shared);
+        f->index = wal_index_put(f->index);
         if (f->fts != NULL)
                 (void) result_put(&f->fts->shared);
+}
+
+static int count_log(struct request *request, struct root_facts *f, bool *ret_current)
+{
+        int r = stream_index(request, request->patience.until_ms, &f->index, ret_current, &f->failure);
+        if (r == 0 && f->index != NULL)
+                r = tally_orphans(f->index, request->view->catalog, &f->orphan_entries, &f->failure);
+        f->failure.code = r;
+        if (r == 0 && f->index != NULL)
+                f->log = wal_index_totals(f->index);
+        *ret_current = *ret_current && observer_is_still(request->mount->observer, request->view);
+        return r == -EINTR ? r : 0;
 }
 
 static int root_facts_gather(struct request *request, struct root_facts *f)
 {
         struct observer *o = request->mount->observer;
-        bool tally_current = false, fts_current = false;
+        bool log_current = false, fts_current = false;
         int r = dir_size_read(observer_dirfd(o), ".", &f->size, &request->error);
         if (r == 0)
                 r = orphans_read(observer_dirfd(o), request->view->catalog, &f->orphans, &request->error);
-        if (r == 0 &&
-            observer_tally(o, request->view, NULL, &request->patience, &f->tally, &tally_current, &request->error) == -EINTR)
-                r = -EINTR;
+        if (r == 0)
+                r = count_log(request, f, &log_current);
         if (r == 0 && observer_fts(o, request->view, &request->patience, &f->fts, &fts_current, &request->error) == -EINTR)
                 r = -EINTR;
-        f->exact = tally_current && fts_current;
+        f->exact = log_current && fts_current;
         request->partial = request->partial || !f->exact;
         return r;
 }
@@ -110,7 +127,7 @@ static struct json_object *orphans_json(const struct orphans *orphans)
         return list;
 }
 
-/* Of every collection, from its header and pickle alone. */
+/* Of every collection, from its header and pickle and the measured log alone. */
 static int add_collection_problems(struct request *request, const struct root_facts *root, struct json_object *problems)
 {
         for (size_t i = 0; i < request->entries->count; i++) {
@@ -119,7 +136,8 @@ static int add_collection_problems(struct request *request, const struct root_fa
                 int r = facts_gather(request, collection, WANT_INDEX, &facts);
                 if (r < 0)
                         return r;
-                facts.row = root->tally != NULL ? tally_result_row(root->tally, collection) : NULL;
+                if (root->index != NULL)
+                        facts_count(request, &facts, root->index);
                 collection_problems(request, &facts, &(struct error){ 0 }, problems);
                 facts_clear(&facts);
         }
@@ -129,9 +147,19 @@ static int add_collection_problems(struct request *request, const struct root_fa
 static struct json_object *problems_json(struct request *request, const struct root_facts *f)
 {
         struct json_object *problems = json_object_new_array();
-        directory_problems(request, &f->orphans, f->tally, f->fts, problems);
+        directory_problems(request, &f->orphans, f->orphan_entries, f->fts, &f->failure, problems);
         (void) add_collection_problems(request, f, problems);
         return problems;
+}
+
+/* How far the log is measured, as a share of it, and what wal.jsonl comes to. */
+static struct json_object *log_json(struct request *request, const struct root_facts *f)
+{
+        struct json_object *o = json_object_new_object();
+        json_object_object_add(o, "measured", json_double(f->index != NULL ? 1.0 : wal_measured(request->mount->wal)));
+        json_object_object_add(o, "entries", number_or_null(f->index != NULL, f->log.rows));
+        json_object_object_add(o, "size", number_or_null(f->index != NULL, f->log.bytes));
+        return o;
 }
 
 static struct json_object *root_json(struct request *request, const struct root_facts *f)
@@ -140,14 +168,14 @@ static struct json_object *root_json(struct request *request, const struct root_
         struct json_object *o = json_object_new_object();
         if (o == NULL)
                 return NULL;
-        bool counted = f->tally != NULL;
         json_object_object_add(o, "chroma_version", version_json(&catalog->version));
         json_object_object_add(o, "persist_directory", path_json(request, ""));
         json_object_object_add(o, "persist_directory_size", json_object_new_uint64(f->size.apparent));
         json_object_object_add(o, "system_database_path", path_json(request, "/" DB_FILE));
         json_object_object_add(o, "system_database_size", json_object_new_uint64(request->view->database.size));
         json_object_object_add(o, "collections", json_object_new_uint64(request->entries->count));
-        json_object_object_add(o, "wal_entries", number_or_null(counted, counted ? f->tally->tally.entries : 0));
+        json_object_object_add(o, "wal_entries", number_or_null(f->index != NULL, f->log.rows));
+        json_object_object_add(o, "wal", log_json(request, f));
         json_object_object_add(o, "orphan_directories", orphans_json(&f->orphans));
         json_object_object_add(o, "free_pages", json_object_new_uint64(catalog->free_pages));
         json_object_object_add(o, "page_size", json_object_new_uint64(catalog->page_size));

@@ -69,9 +69,9 @@ static int show_value(const struct segment *segment, const struct facts *f, cons
                 return known ? show_line(ret, "%" PRIu64 "\n", vector ? position : segment->position) : show_line(ret, "null\n");
         }
         if (strcmp(value, "wal_gap") == 0) {
-                if (f->row == NULL)
+                if (!f->has_tally)
                         return f->failure.code != 0 ? f->failure.code : show_line(ret, "null\n");
-                return show_line(ret, "%" PRIu64 "\n", vector ? f->row->vector_gap : f->row->metadata_gap);
+                return show_line(ret, "%" PRIu64 "\n", vector ? f->tally.vector_gap : f->tally.metadata_gap);
         }
         bool known = strcmp(value, "dimension") == 0 ? f->index.has_header : f->index.has_pickle;
         if (!known) /* Chroma is writing it */

@@ -14,6 +14,8 @@
         }
 #define FILE_ROW(file, from, ...) (&(const struct node_type){ .name = (file), .kind = NODE_FILE, .sources = (from), __VA_ARGS__ })
 #define DIR_ROW(dir, from, ...) (&(const struct node_type){ .name = (dir), .kind = NODE_DIR, .sources = (from), __VA_ARGS__ })
+#define STREAM_ROW(stream)                                                                                                         \
+        (&(const struct node_type){ .name = (stream), .kind = NODE_STREAM, .sources = FROM_DATABASE, .present = is_not_private })
 #define LINK_ROW(link, ...)                                                                                                        \
         {                                                                                                                          \
                 .name = (link), .kind = NODE_LINK, .sources = FROM_DATABASE, __VA_ARGS__                                           \
@@ -53,6 +55,7 @@ const struct node_type tree_collection = {
         .present = is_collection,
         .sources = FROM_DATABASE | FROM_COLLECTION_INDEX,
         .entries = ENTRIES(FILE_ROW("info.json", FROM_DATABASE | FROM_COLLECTION_INDEX, .show = show_collection_info),
+                           STREAM_ROW("wal.jsonl"),
                            DIR_ROW("config", FROM_DATABASE, .present = is_collection,
                                    .entries = ENTRIES(PARAMETER("space"), PARAMETER("m"), PARAMETER("ef_construction"),
                                                       PARAMETER("ef_search"), PARAMETER("num_threads"), PARAMETER("resize_factor"),
@@ -86,6 +89,7 @@ const struct node_type tree_root = {
                 FILE_ROW("README", FROM_NOTHING, .show = show_readme, .viewless = true),
                 FILE_ROW("info.json", FROM_DATABASE | FROM_DIRECTORY | FROM_INDEXES | FROM_ORPHANS | FROM_ALL,
                          .show = show_root_info, .viewless = true),
+                STREAM_ROW("wal.jsonl"),
                 DIR_ROW("config", FROM_DATABASE,
                         .entries =
                                 ENTRIES(FILE_ROW("automatically_purge", FROM_DATABASE, .show = show_automatically_purge,

@@ -50,15 +50,18 @@ static int read_row(struct row_scan *ret, struct row_reader *reader, const char 
         return row_scan_next(ret);
 }
 
+/* Of any table: a hostile one may have no rowid, and any class in the column. */
 static int read_queue_max(struct row_reader *reader, struct catalog *c)
 {
-        CLEANUP(row_scan)
-        struct row_scan last = { 0 };
-        int r = read_row(&last, reader, "embeddings_queue", "seq_id",
-                         "SELECT rowid FROM embeddings_queue ORDER BY rowid DESC LIMIT 1");
-        if (r > 0 && sqlite3_column_type(last.row, 0) == SQLITE_INTEGER) {
+        sqlite3_int64 max = 0;
+        int r = db_has_table(reader->db, "embeddings_queue", reader->e);
+        if (r > 0)
+                r = read_integer(
+                        reader, "SELECT seq_id FROM embeddings_queue WHERE typeof(seq_id) = 'integer' ORDER BY seq_id DESC LIMIT 1",
+                        &max);
+        if (r > 0) {
                 c->has_queue_max = true;
-                c->queue_max = sqlite3_column_int64(last.row, 0);
+                c->queue_max = max;
         }
         return r < 0 ? r : 0;
 }

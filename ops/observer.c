@@ -393,3 +393,19 @@ bool observer_vector_position(struct observer *o, const struct collection *colle
         observer_index(o, segment, &summary);
         return vector_position(segment, &summary, ret);
 }
+
+struct tally_positions observer_positions(struct observer *o, const struct collection *collection)
+{
+        const struct segment *metadata = collection->metadata;
+        struct tally_positions p = { 0 };
+        p.has_vector = observer_vector_position(o, collection, &p.vector);
+        p.has_metadata = metadata != NULL && metadata->has_position;
+        p.metadata = p.has_metadata ? metadata->position : 0;
+        return p;
+}
+
+bool observer_is_still(struct observer *o, const struct view *view)
+{
+        struct file_stamp now = file_stamp_at(o->dirfd, DB_FILE);
+        return file_stamp_equal(&now, &view->database);
+}

@@ -4,7 +4,7 @@
  * - A view is the catalog at one moment, shared and counted; observer_view() returns the same view for as long as nobody has committed
  *   (SQLite's data_version) and the database file is the same one, and a new view afterwards. Nothing in a view ever changes.
  * - What is read from files beside the database is remembered by the stamps of these files.
- * - What takes long (the write-ahead log, records, labels, the full-text index) is measured in the background: those functions wait a
+ * - What takes long (records, labels, the full-text index; the write-ahead log has a thread of its own, ops/wal/wal.h) is measured in the background: those functions wait a
  *   bounded time, and say whether what they return is of the view that was asked about.
  * - Thread-safe, all of it. The persist directory is only ever read, through its descriptor.
  */
@@ -79,12 +79,11 @@ void observer_index(struct observer *o, const struct segment *segment, struct in
 /* Position of the collection's vector segment as far as it is known. */
 bool observer_vector_position(struct observer *o, const struct collection *collection, uint64_t *ret);
 
-struct tally_result {
-        struct result shared;
-        struct tally tally;                /* rows in the order of the catalog of the view it was counted for */
-        struct tally_positions *positions; /* that it was counted for, in the same order */
-        struct view *view;
-};
+/* Both positions, at this moment: before 0.5.6 that of the vector segment lies in the pickle and not in the view. */
+struct tally_positions observer_positions(struct observer *o, const struct collection *collection);
+
+/* Whether the database file is still in the state from before the view was read. */
+bool observer_is_still(struct observer *o, const struct view *view);
 
 struct fts_result {
         struct result shared;
@@ -103,18 +102,12 @@ struct records_result {
 };
 
 /* Measured things: 0 and a reference in *ret (the caller puts it with result_put(&(*ret)->shared)), or 0 and *ret NULL when it is not
-   measured yet, or a negative errno. *ret_current: it is of this view, and nobody wrote while it was measured. For a collection (may be NULL) the
-   tally is of its position of this moment, which before 0.5.6 lies in the pickle and not in the view. */
-int observer_tally(struct observer *o, struct view *view, const struct collection *collection, const struct patience *patience,
-                   struct tally_result **ret, bool *ret_current, struct error *e);
+   measured yet, or a negative errno. *ret_current: it is of this view, and nobody wrote while it was measured. */
 int observer_fts(struct observer *o, struct view *view, const struct patience *patience, struct fts_result **ret, bool *ret_current,
                  struct error *e);
 int observer_labels(struct observer *o, const struct segment *segment, const struct patience *patience, struct labels_result **ret,
                     bool *ret_current, struct error *e);
 int observer_records(struct observer *o, struct view *view, const struct collection *collection, const struct patience *patience,
                      struct records_result **ret, bool *ret_current, struct error *e);
-
-/* Row of a collection in a tally: NULL when it was counted for another view that did not have the collection. */
-const struct tally_row *tally_result_row(const struct tally_result *result, const struct collection *collection);
 
 #endif

@@ -19,7 +19,6 @@ struct observer {
         struct error failure;
         pthread_mutex_t summaries_mutex;
         struct summary_entry *summaries; /* uthash by segment id */
-        atomic_uint tally_epoch;         /* counts the times that a position was found to have moved without a commit */
         struct background *background;
         struct db *measuring_db;      /* of the background thread alone, like the next */
         uint64_t measured_generation; /* of the view that it was opened for */

@@ -1,10 +1,13 @@
 # Verbs for the tests with real Chroma releases, on top of those of tests/mount/lib.sh. A test is run through a link that
 # is called NAME-SUBJECT.test.sh (see run.sh): $SUBJECT is the version or the fixture to test with.
 # shellcheck shell=sh
+: "${CHROMAFS_CHROMA:?}"
+# In the cache of the user, which the tests themselves don't have.
+CHROMAFS_VENVS=$(dirname "$("$CHROMAFS_CHROMA/venvs.sh" --path any)")
+export CHROMAFS_VENVS
 # shellcheck source=tests/mount/lib.sh
 . "$CHROMAFS_LIB"
 
-: "${CHROMAFS_CHROMA:?}"
 SUBJECT=$(basename "$0" .test.sh)
 SUBJECT=${SUBJECT#*-}
 export PYTHONDONTWRITEBYTECODE=1 PYTHONUTF8=1

@@ -88,6 +88,9 @@ prepare() {
     cp -a "$fixture" "$1/work/chroma"
     printf '#!/bin/sh\nexec %s "%s" "$@"\n' "${CHROMAFS_WRAPPER-}" "$CHROMAFS" >"$1/bin/chromafs"
     chmod +x "$1/bin/chromafs"
+    for script in "$PWD"/scripts/chromafs-*; do
+        [ ! -x "$script" ] || ln -s "$script" "$1/bin/"
+    done
 }
 
 run_examples() {
@@ -151,6 +154,7 @@ end_run() {
 work=$(mktemp -d "${TMPDIR:-/tmp}/chromafs-docs.XXXXXX")
 trap end_run EXIT
 trap 'exit 1' INT TERM HUP
+export XDG_CACHE_HOME="$work/cache" # the user's is not touched
 [ $# -gt 0 ] || set -- README.md man/*.scd
 for document in "$@"; do
     run_examples "$document"

@@ -40,7 +40,7 @@ gone() {
 # unknown_without TABLE: what can't be shown then
 unknown_without() {
     case $1 in
-    embeddings_queue) echo "/wal_gap: $(errno_text EILSEQ)" ;;
+    embeddings_queue) echo "/(wal_gap|wal[.]jsonl): $(errno_text EILSEQ)" ;;
     collection_metadata) echo "/collections/.*: $(errno_text EILSEQ)" ;;
     esac
 }

@@ -14,7 +14,9 @@ MNT=$WORK/mnt
 DIR=
 CHROMAFS=$(readlink -f "$CHROMAFS")
 WAIT_SECONDS=${WAIT_SECONDS:-20}
-export LC_ALL=C
+# No test touches the user's cache.
+XDG_CACHE_HOME=$WORK/.cache
+export LC_ALL=C XDG_CACHE_HOME
 cd "$WORK"
 : >"$WORK/.mounts"
 

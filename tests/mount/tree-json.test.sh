@@ -13,7 +13,7 @@ labels ["total","active","deleted","allocated","orphan","orphan_total"]
 metadata_segment ["id","type","scope","max_seq_id","wal_gap"]
 orphan ["directory","size","files","labels","elements","since","removable","reason"]
 problem ["code","where","sentence","command"]
-root ["chroma_version","persist_directory","persist_directory_size","system_database_path","system_database_size","collections","wal_entries","orphan_directories","free_pages","page_size","automatically_purge","exact","problems"]
+root ["chroma_version","persist_directory","persist_directory_size","system_database_path","system_database_size","collections","wal_entries","wal","orphan_directories","free_pages","page_size","automatically_purge","exact","problems"]
 vector_segment ["id","type","scope","path","size","max_seq_id","index","wal_gap","labels","ids_without_vector","fragmentation"]
 END
 

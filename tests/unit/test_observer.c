@@ -102,32 +102,22 @@ static void a_detail_is_of_its_view(void **state)
         (void) view_put(second);
 }
 
-static struct tally_row tally_of(struct fixture *f, struct view *view)
-{
-        const struct collection *collection = &view->catalog->collections[0];
-        struct tally_result *tally = NULL;
-        bool current = false;
-        assert_int_equal(observer_tally(f->observer, view, collection, &patient, &tally, &current, NULL), 0);
-        assert_non_null(tally);
-        assert_true(current);
-        struct tally_row row = *tally_result_row(tally, collection);
-        (void) result_put(&tally->shared);
-        return row;
-}
-
-static void the_log_is_counted(void **state)
+static void positions_are_of_this_moment(void **state)
 {
         struct fixture *f = *state;
         struct view *view = view_of(f);
-        struct tally_row row = tally_of(f, view);
-        assert_int_equal(row.entries, 2);
-        assert_int_equal(row.metadata_gap, 1);
-        assert_int_equal(row.vector_gap, 2);
-        (void) view_put(view);
+        struct tally_positions p = observer_positions(f->observer, &view->catalog->collections[0]);
+        assert_true(p.has_metadata);
+        assert_int_equal(p.metadata, 1);
+        assert_false(p.has_vector);
+        assert_true(observer_is_still(f->observer, view));
         schema_exec(&f->schema, "INSERT INTO max_seq_id VALUES ('22222222-48b6-4e1b-9d0e-4509dc7b098d', 2)");
+        assert_false(observer_is_still(f->observer, view));
+        (void) view_put(view);
         view = view_of(f);
-        row = tally_of(f, view);
-        assert_int_equal(row.vector_gap, 0);
+        p = observer_positions(f->observer, &view->catalog->collections[0]);
+        assert_true(p.has_vector);
+        assert_int_equal(p.vector, 2);
         (void) view_put(view);
 }
 
@@ -201,7 +191,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(a_view_lasts_until_a_commit, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_detail_is_of_its_view, setup, teardown),
-                cmocka_unit_test_setup_teardown(the_log_is_counted, setup, teardown),
+                cmocka_unit_test_setup_teardown(positions_are_of_this_moment, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_file_written_over_is_seen, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_lock_gives_busy_or_is_cancelled, setup, teardown),
                 cmocka_unit_test_setup_teardown(probes, setup, teardown),
