@@ -1,11 +1,13 @@
 #!/bin/sh
 # usage: make_dir.sh records BASE DIR [RECORDS [DIMENSION]]
 #        make_dir.sh collections BASE DIR [COLLECTIONS]
+#        make_dir.sh log BASE DIR [ROWS [DIMENSION [COLLECTIONS]]]
 # Makes a large persist directory in DIR, which must not exist yet, from the tables of BASE (the chroma.sqlite3 of a fixture of Chroma 0.6.3,
 # so that Chroma itself accepts it):
 #   records      one collection, its index with one deleted element for every ten records, a full-text row for each record,
 #                and 1,000 rows of the write-ahead log behind the position of the index
 #   collections  many collections that were never written to
+#   log          rows of the write-ahead log and nothing else: ADDs with a vector, a document and some metadata, of each collection in turn
 set -eu
 MAKE_INDEX=${MAKE_INDEX:-$(dirname "$0")/make_index}
 
@@ -58,6 +60,21 @@ records_sql() {
     say_sql "INSERT INTO embedding_fulltext_search(rowid,string_value) SELECT id,string_value FROM embedding_metadata WHERE key='chroma:document';"
 }
 
+# The metadata is some 200 bytes, as Chroma 0.6.3 writes it: JSON in ASCII.
+log_sql() {
+    awk -v count="$3" -v dimension="$2" "$awk_ids"' BEGIN { for (n = 1; n <= count; n++) collection(n, sprintf("collection-%05d", n), dimension) }'
+    cat <<EOF
+WITH RECURSIVE row(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM row WHERE n < $1)
+INSERT INTO embeddings_queue(seq_id,created_at,operation,topic,id,vector,encoding,metadata)
+SELECT n, datetime(1735689600 + n / 100, 'unixepoch'), 0,
+    printf('persistent://default/default/00000001-0000-4000-8000-%012x', (n - 1) % $3 + 1),
+    printf('%s-%08d', lower(hex(randomblob(8))), n), randomblob(4 * $2), 'FLOAT32',
+    printf('{"page": %d, "source": "report-%d.pdf", "score": 0.%d, "chroma:document": "Record %d says that \\u201cmatter %d\\u201d was looked at again, and that nothing of what was found speaks against it.\\n"}',
+        n % 100, n % 977, abs(random()) % 1000000, n, n * 7919 % 1009)
+FROM row;
+EOF
+}
+
 # apply DIR: runs the SQL of stdin; only speed, the directory need not survive the machine
 apply() {
     { say_sql 'PRAGMA journal_mode=OFF;' 'PRAGMA synchronous=OFF;' 'BEGIN;' && empty_tables && cat && say_sql 'COMMIT;' 'VACUUM;'; } |
@@ -69,6 +86,7 @@ mkdir "$dir"
 cp "$base" "$dir/chroma.sqlite3"
 case $kind in
 collections) collections_sql "${4:-10000}" | apply "$dir" ;;
+log) log_sql "${4:-100000}" "${5:-384}" "${6:-1}" | apply "$dir" ;;
 records)
     records=${4:-100000} dimension=${5:-384}
     elements=$((records * 11 / 10))
