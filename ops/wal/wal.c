@@ -37,7 +37,7 @@ struct wal {
         pthread_cond_t asked_more, passed;
         uint64_t asked, done; /* moments */
         uint64_t passes;      /* that have ended, well or badly */
-        unsigned waiting;     /* for a moment: nobody else has a pass that failed tried again */
+        bool wanted;          /* by someone, since the last pass began: nobody else has a pass that failed tried again */
         bool idle_until_asked, whole, anew;
         struct wal_index *index;
         uint64_t *hidden;
@@ -212,7 +212,7 @@ static bool has_work(const struct wal *w, bool first)
 {
         if (first)
                 return !w->idle_until_asked || w->asked > 0;
-        bool in_vain = w->failure.code < 0 && (w->waiting == 0 || w->failed >= w->asked);
+        bool in_vain = w->failure.code < 0 && (!w->wanted || w->failed >= w->asked);
         return (w->anew || w->asked > w->done) && !in_vain;
 }
 
@@ -223,6 +223,7 @@ static uint64_t next_moment(struct wal *w, bool first)
         while (!stopping(w) && !has_work(w, first))
                 (void) pthread_cond_wait(&w->asked_more, &w->mutex);
         uint64_t moment = w->asked;
+        w->wanted = false;
         (void) pthread_mutex_unlock(&w->mutex);
         return moment;
 }
@@ -260,6 +261,12 @@ static bool is_current(const struct wal *w, uint64_t moment)
         return w->whole && !w->anew && w->done >= moment;
 }
 
+static void want(struct wal *w)
+{
+        w->wanted = true;
+        (void) pthread_cond_signal(&w->asked_more);
+}
+
 static int take_failure(const struct wal *w, struct error *e)
 {
         if (e != NULL)
@@ -275,13 +282,14 @@ static int await(struct wal *w, uint64_t moment, int64_t until_ms, db_cancel_fn 
                 return take_failure(w, e);
         if (moment > w->asked)
                 w->asked = moment;
-        (void) pthread_cond_signal(&w->asked_more);
+        want(w);
         while (!is_current(w, moment) && clock_ms() < until_ms) {
                 if (stopping(w) || (cancelled != NULL && cancelled(context)))
                         return error_set(e, EINTR, "interrupted");
                 if ((w->passes >= before + 2 && w->failure.code < 0) || (w->failed >= moment && w->failed > 0))
                         return take_failure(w, e);
                 wait_a_little(w, until_ms);
+                want(w);
         }
         return 0;
 }
@@ -290,9 +298,7 @@ int wal_current(struct wal *wal, uint64_t moment, int64_t until_ms, db_cancel_fn
                 bool *ret_current, struct error *e)
 {
         (void) pthread_mutex_lock(&wal->mutex);
-        wal->waiting++;
         int r = is_current(wal, moment) ? 0 : await(wal, moment, until_ms, cancelled, context, e);
-        wal->waiting--;
         if (r == 0) {
                 *ret_current = is_current(wal, moment);
                 *ret = wal->whole ? wal_index_get(wal->index) : NULL;
