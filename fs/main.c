@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -193,10 +194,26 @@ static int run(struct options *options)
         return status == EXIT_SUCCESS ? mount_and_serve(&mount, dirfd) : status;
 }
 
+#ifdef __GLIBC__
+/* What is rendered comes and goes in pieces of up to a megabyte, in many threads: by default each of them is mapped and unmapped again, or stays in an arena of its
+   thread. */
+static void tune_malloc(void)
+{
+        (void) mallopt(M_ARENA_MAX, 1);
+        (void) mallopt(M_MMAP_THRESHOLD, 4 << 20);
+        (void) mallopt(M_TRIM_THRESHOLD, 8 << 20);
+}
+#else
+static void tune_malloc(void)
+{
+}
+#endif
+
 int main(int argc, char **argv)
 {
         struct options options;
         int status = EXIT_SUCCESS;
+        tune_malloc();
         if (options_parse(argc, argv, &options) < 0)
                 status = EXIT_USAGE;
         else if (options.help)

@@ -9,7 +9,7 @@
 #include "ops/clock.h"
 #include "ops/wal/row.h"
 
-#define BLOCK_SIZE (256u << 10) /* what a reader that asks should read at a time */
+#define BLOCK_SIZE (1u << 20) /* what a reader that asks should read at a time */
 
 static int compare_keys(const void *a, const void *b)
 {

@@ -11,7 +11,11 @@
 
 #include "ops/clock.h"
 
-#define SPAN_SIZE (1u << 20) /* rendered at a time for a reader that reads on */
+#define SPAN_SIZE (1u << 20)          /* rendered at a time for a reader that reads on */
+#define AHEAD 2                       /* spans that are rendered for it at the same time */
+#define DISTANCE (2 * SPAN_SIZE)      /* bytes that are to be ready for it */
+#define BEHIND (2 * SPAN_SIZE)        /* bytes that are kept of what it has read */
+#define COMING_MARGIN (SPAN_SIZE / 4) /* rows are not longer, by all appearances */
 #define POLL_MS 20
 
 struct wal_file {
@@ -20,10 +24,13 @@ struct wal_file {
         struct wal_stream *stream;
         pthread_mutex_t mutex; /* of all that follows */
         pthread_cond_t rendered;
-        bool rendering; /* ahead, from render_offset on */
-        uint64_t render_offset;
+        struct coming {
+                bool active;
+                uint64_t offset;
+        } coming[AHEAD];   /* spans that are being rendered ahead */
         uint64_t expected; /* where a reader that reads on reads next */
         bool sequential;
+        bool deep; /* the last span was longer than was asked for: such ones (of large values, see ops/wal/reader.c) come one at a time */
 };
 
 static void put_span(struct wal_span *span)
@@ -80,6 +87,13 @@ static struct wal_span *find(struct wal_file *f, uint64_t offset)
         return wal_spans_find(wal_spans_of(f->wal), (uintptr_t) f, offset);
 }
 
+static bool is_kept(struct wal_file *f, uint64_t offset)
+{
+        struct wal_span *span = find(f, offset);
+        put_span(span);
+        return span != NULL;
+}
+
 static void keep(struct wal_file *f, struct wal_span *span)
 {
         wal_spans_keep(wal_spans_of(f->wal), (uintptr_t) f, span);
@@ -112,15 +126,21 @@ static int render(struct wal_file *f, uint64_t offset, size_t most, db_cancel_fn
         return r;
 }
 
-/* Whether a span that is being rendered ahead will, by all appearances, hold the offset. */
-static bool is_coming(const struct wal_file *f, uint64_t offset)
+/* Where a span that is being rendered ahead will end, by all appearances, if it will hold the offset; 0 when there is none. It begins with the row of the byte that
+   was asked for: a little before, where the span before it ends. */
+static uint64_t coming_until(const struct wal_file *f, uint64_t offset)
 {
-        return f->rendering && offset >= f->render_offset && offset - f->render_offset < SPAN_SIZE;
+        for (int i = 0; i < AHEAD; i++) {
+                const struct coming *c = &f->coming[i];
+                if (c->active && offset + COMING_MARGIN >= c->offset && offset < c->offset + SPAN_SIZE)
+                        return c->offset + SPAN_SIZE;
+        }
+        return 0;
 }
 
 static int await(struct wal_file *f, uint64_t offset, db_cancel_fn *cancelled, void *context, struct error *e)
 {
-        while (is_coming(f, offset)) {
+        while (!is_kept(f, offset) && coming_until(f, offset) != 0) {
                 int64_t to = clock_ms() + POLL_MS;
                 struct timespec t = { .tv_sec = (time_t) (to / 1000), .tv_nsec = (long) (to % 1000) * 1000000 };
                 (void) pthread_cond_timedwait(&f->rendered, &f->mutex, &t);
@@ -209,44 +229,70 @@ void wal_read_clear(struct wal_read *read)
         *read = (struct wal_read){ 0 };
 }
 
-/* Where the bytes end that are kept from where the reader is. */
-static uint64_t kept_until(struct wal_file *f)
+/* Where the bytes end that are kept or coming, from where the reader is. */
+static uint64_t ready_until(struct wal_file *f)
 {
-        uint64_t end = f->expected;
-        for (struct wal_span *span = find(f, end); span != NULL; span = find(f, end)) {
-                end = span->offset + span->len;
+        uint64_t end = f->expected, next = end;
+        do {
+                end = next;
+                struct wal_span *span = find(f, end);
+                next = span != NULL ? span->offset + span->len : coming_until(f, end);
                 put_span(span);
-        }
+        } while (next > end);
         return end;
 }
 
-/* Whether it is time to render more, and from where on: the reader reads on, and less than half a span is left. */
-static bool is_short(struct wal_file *f, uint64_t *ret)
+static struct coming *idle(struct wal_file *f)
 {
-        uint64_t end = kept_until(f);
-        *ret = end;
-        return f->sequential && !f->rendering && end - f->expected < SPAN_SIZE / 2 && end < wal_stream_stat(f->stream).size;
+        struct coming *ret = NULL;
+        for (int i = 0; i < AHEAD; i++) {
+                if (!f->coming[i].active)
+                        ret = &f->coming[i];
+                else if (f->deep)
+                        return NULL;
+        }
+        return ret;
 }
 
+/* Whether it is time to render more: the reader reads on, and not enough is ready. Marks it as coming then. */
+static struct coming *begin_ahead(struct wal_file *f)
+{
+        struct coming *coming = idle(f);
+        uint64_t end = ready_until(f);
+        if (!f->sequential || coming == NULL || end - f->expected >= DISTANCE || end >= wal_stream_stat(f->stream).size)
+                return NULL;
+        *coming = (struct coming){ .active = true, .offset = end };
+        return coming;
+}
+
+/* With the lock, which it leaves meanwhile. */
+static int render_ahead(struct wal_file *f, struct coming *coming)
+{
+        struct wal_span *span = NULL;
+        uint64_t offset = coming->offset;
+        (void) pthread_mutex_unlock(&f->mutex);
+        int r = render(f, offset, SPAN_SIZE, NULL, NULL, &span, NULL);
+        (void) pthread_mutex_lock(&f->mutex);
+        if (r == 0 && span != NULL) {
+                f->deep = span->len > 2 * SPAN_SIZE;
+                if (f->sequential && f->expected > BEHIND)
+                        wal_spans_pass(wal_spans_of(f->wal), (uintptr_t) f, f->expected - BEHIND);
+                keep(f, span);
+        }
+        coming->active = false;
+        (void) pthread_cond_broadcast(&f->rendered);
+        put_span(span);
+        return r;
+}
+
+/* No more often than the reader can need it at once: others may have what is kept forgotten before it is read. */
 void wal_file_ahead(struct wal_file *file)
 {
-        uint64_t offset = 0;
         (void) pthread_mutex_lock(&file->mutex);
-        bool wanted = is_short(file, &offset);
-        if (wanted) {
-                file->rendering = true;
-                file->render_offset = offset;
+        for (unsigned i = 0; i < DISTANCE / SPAN_SIZE; i++) {
+                struct coming *coming = begin_ahead(file);
+                if (coming == NULL || render_ahead(file, coming) < 0)
+                        break;
         }
         (void) pthread_mutex_unlock(&file->mutex);
-        if (!wanted)
-                return;
-        struct wal_span *span = NULL;
-        int r = render(file, offset, SPAN_SIZE, NULL, NULL, &span, NULL);
-        (void) pthread_mutex_lock(&file->mutex);
-        if (r == 0 && span != NULL)
-                keep(file, span);
-        file->rendering = false;
-        (void) pthread_cond_broadcast(&file->rendered);
-        (void) pthread_mutex_unlock(&file->mutex);
-        put_span(span);
 }

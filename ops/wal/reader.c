@@ -18,6 +18,9 @@
 
 #define EXTRA_MS 10
 
+/* Room behind a span: a line that can't be longer than its place and this is rendered without being measured before. */
+#define SLACK (16u << 10)
+
 #define FIRST_UNITS 512
 #define EXTRA_UNITS_MAX 16384 /* no more than these are looked up for what is not wanted */
 
@@ -81,8 +84,10 @@ static int more_units(struct render *r, uint64_t bytes, struct error *e)
                 return code;
         if (offset > at || (r->count > 0 && offset != at))
                 return error_set(e, EIO, "the measure of the write-ahead log has a gap");
-        if (r->count == 0)
+        if (r->count == 0) {
                 r->first = offset;
+                r->most += r->offset - offset;
+        }
         for (size_t i = 0; i < count; i++) {
                 uint64_t length = r->units[r->count].length;
                 if (!is_wanted(r, r->length) && r->length + length > r->most)
@@ -151,10 +156,11 @@ static int find_row(struct render *r, const struct wal_unit *unit, struct error 
 
 static int render_row(struct render *r, const struct wal_unit *unit, char *buffer, struct error *e)
 {
-        if (wal_row_hash(&r->row) != unit->hash || wal_row_length(&r->row) != unit->length)
+        if (wal_row_hash(&r->row) != unit->hash)
                 return foreign(r, unit, e);
-        wal_row_render(&r->row, buffer);
-        return 0;
+        if (wal_row_bound(&r->row) > unit->length + SLACK && wal_row_length(&r->row) != unit->length)
+                return foreign(r, unit, e);
+        return wal_row_render(&r->row, buffer) == buffer + unit->length ? 0 : foreign(r, unit, e);
 }
 
 static int render_piece(struct render *r, const struct wal_unit *unit, char *buffer, struct error *e)
@@ -172,7 +178,7 @@ static int render_piece(struct render *r, const struct wal_unit *unit, char *buf
         return 0;
 }
 
-/* Into a buffer with room for the unit's length. */
+/* Into a buffer with room for the unit's length, and SLACK. */
 static int render_unit(struct render *r, const struct wal_unit *unit, char *buffer, struct error *e)
 {
         bool is_piece = (unit->piece & WAL_UNIT_LARGE) != 0;
@@ -225,7 +231,7 @@ static struct wal_span *new_span(size_t len)
         if (span == NULL)
                 return NULL;
         result_init(&span->shared, destroy_span);
-        span->bytes = malloc(len);
+        span->bytes = malloc(len + SLACK);
         return span->bytes != NULL ? span : (struct wal_span *) (void *) result_put(&span->shared);
 }
 

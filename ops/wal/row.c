@@ -3,6 +3,7 @@
  */
 #include "ops/wal/row.h"
 
+#include "ops/wal/base64.h"
 #include "ops/wal/row_part.h"
 
 _Static_assert((uint64_t) WAL_COLUMNS *WAL_PIECE_MAX * 6 + 4096 <= WAL_LENGTH_MAX, "a byte becomes six at most");
@@ -36,10 +37,24 @@ size_t wal_row_length(const struct wal_row *row)
         return length;
 }
 
-void wal_row_render(const struct wal_row *row, char *buffer)
+char *wal_row_render(const struct wal_row *row, char *buffer)
 {
         for (int i = 0; i < WAL_COLUMNS; i++) {
                 struct row_part part = whole(row, i);
                 buffer = row_part_render(&part, buffer);
         }
+        return buffer;
+}
+
+#define FRAME_MAX 512 /* the names of all columns, the numbers, the quotes */
+
+uint64_t wal_row_bound(const struct wal_row *row)
+{
+        uint64_t bound = FRAME_MAX;
+        for (int i = 0; i < WAL_COLUMNS; i++) {
+                const struct wal_value *value = &row->columns[i];
+                if (value_has_bytes(value))
+                        bound += value->class == WAL_TEXT ? 6 * value->len : base64_length((size_t) value->len);
+        }
+        return bound;
 }

@@ -45,7 +45,10 @@ bool wal_row_is_large(const struct wal_row *row);
    exactly that length. */
 uint64_t wal_row_hash(const struct wal_row *row);
 size_t wal_row_length(const struct wal_row *row);
-void wal_row_render(const struct wal_row *row, char *buffer);
+char *wal_row_render(const struct wal_row *row, char *buffer); /* what is behind the last character */
+
+/* No line of the row is longer: quicker to know than its length. */
+uint64_t wal_row_bound(const struct wal_row *row);
 
 /* Of large rows. */
 struct wal_piece {

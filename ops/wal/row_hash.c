@@ -7,7 +7,10 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "ops/wal/kernels.h"
 #include "ops/wal/row_part.h"
+
+#define SHORT 512 /* no other instructions are faster for so few bytes */
 
 _Static_assert(sizeof(struct row_digest) == 8 * (2 + 3 * WAL_COLUMNS), "no holes");
 
@@ -28,6 +31,10 @@ void row_digest_init(struct row_digest *ret, const struct wal_row *row)
 
 uint64_t row_hash_bytes(const char *bytes, size_t len)
 {
+#if KERNELS_X86
+        if (len > SHORT && kernel_usable(KERNEL_AVX2))
+                return row_hash_avx2(bytes, len);
+#endif
         return len > 0 ? XXH3_64bits(bytes, len) : 0;
 }
 

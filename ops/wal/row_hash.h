@@ -20,4 +20,7 @@ void row_digest_init(struct row_digest *ret, const struct wal_row *row); /* all 
 uint64_t row_digest_hash(const struct row_digest *digest);
 uint64_t row_hash_bytes(const char *bytes, size_t len);
 
+/* row_hash_bytes() for a machine that has AVX2 (x86-64). */
+uint64_t row_hash_avx2(const char *bytes, size_t len);
+
 #endif

@@ -85,6 +85,17 @@ void wal_spans_keep(struct wal_spans *spans, uint64_t file, struct wal_span *spa
         (void) pthread_mutex_unlock(&spans->mutex);
 }
 
+void wal_spans_pass(struct wal_spans *spans, uint64_t file, uint64_t offset)
+{
+        (void) pthread_mutex_lock(&spans->mutex);
+        for (int i = 0; i < WAL_SPANS_COUNT; i++) {
+                struct slot *slot = &spans->slots[i];
+                if (slot->file == file && slot->span != NULL && slot->span->offset + slot->span->len <= offset)
+                        forget(spans, slot);
+        }
+        (void) pthread_mutex_unlock(&spans->mutex);
+}
+
 void wal_spans_drop(struct wal_spans *spans, uint64_t file)
 {
         (void) pthread_mutex_lock(&spans->mutex);

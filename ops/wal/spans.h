@@ -25,6 +25,9 @@ struct wal_span *wal_spans_find(struct wal_spans *spans, uint64_t file, uint64_t
 /* Keeps a reference to it, and forgets what was not used for the longest time. One that is larger than a quarter of all is not kept. */
 void wal_spans_keep(struct wal_spans *spans, uint64_t file, struct wal_span *span);
 
+/* Forgets those of a file that end at or before an offset: who reads on does not come back. */
+void wal_spans_pass(struct wal_spans *spans, uint64_t file, uint64_t offset);
+
 /* Forgets those of a file. */
 void wal_spans_drop(struct wal_spans *spans, uint64_t file);
 
