@@ -212,13 +212,10 @@ int wal_index_rows_above(struct wal_index *index, uint64_t key, int64_t position
 
 bool wal_index_is_worn(struct wal_index *index)
 {
-        struct index_collection *c;
         uint64_t live = 0;
         index_lock(index);
-        TAILQ_FOREACH(c, &index->live, live)
-        {
-                live += c->rows - c->gone_rows;
-        }
+        for (const struct index_collection *c = TAILQ_FIRST(&index->live); c != NULL; c = TAILQ_NEXT(c, live))
+                live += index_live_rows(c);
         bool worn = index->end > WORN_UNITS && index->end / WORN_FACTOR > live;
         index_unlock(index);
         return worn;

@@ -7,7 +7,7 @@
 . "$CHROMAFS_CHROMA/lib.sh"
 
 SECONDS_IN_ALL=${WAL_LIVE_SECONDS:-60}
-ROUNDS=4
+ROUNDS=5
 PHASE_SECONDS=$((SECONDS_IN_ALL / ROUNDS / 3))
 [ "$PHASE_SECONDS" -ge 1 ] || PHASE_SECONDS=1
 
@@ -22,8 +22,10 @@ until_stopped() {
     until [ -e "$WORK/stop-readers" ]; do "$@" || :; done
 }
 
+# Whole lines only: rows may leave under tail when it is in the middle of one.
 follow() {
-    timeout 1 tail -n 5 -s 0.1 -f "$1/wal.jsonl" >>"$WORK/tailed" 2>>"$WORK/tail.errors"
+    timeout 1 tail -n 5 -s 0.1 -f "$1/wal.jsonl" >"$WORK/tail.out" 2>>"$WORK/tail.errors" || :
+    head -n "$(wc -l <"$WORK/tail.out")" "$WORK/tail.out" >>"$WORK/tailed"
 }
 
 synchronize() {
@@ -67,14 +69,14 @@ copy_files() {
 }
 
 rounds() {
-    for _ in $(seq "$ROUNDS"); do
-        phase quiet
+    for round in $(seq "$ROUNDS"); do
+        phase "quiet $round"
         sleep "$PHASE_SECONDS"
-        phase between
+        phase "between $round"
         copy_files
-        phase mount
+        phase "mount $round"
         read_for "$PHASE_SECONDS" "$MNT"
-        phase plain
+        phase "plain $round"
         read_plain "$PHASE_SECONDS"
     done
 }
@@ -86,11 +88,16 @@ read_plain() {
     wrong=$before
 }
 
+# slower THAN: how many times longer the median write took with readers of the mount, in the median of the rounds
+slower() {
+    awk -v than="$1" '{ median[$1, $2] = $4 } $1 == "mount" { rounds = $2 > rounds ? $2 : rounds }
+        END { for (i = 1; i <= rounds; i++) print median["mount", i] / median[than, i] }' "$WORK/writes" |
+        sort -n | awk '{ all[NR] = $1 } END { printf "%.2f", (all[int((NR + 1) / 2)] + all[int(NR / 2) + 1]) / 2 }'
+}
+
 tell_times() {
-    cat "$WORK/writes"
-    awk '{ median[$1] = $3 } END {
-        printf "# median of the writes: %.2f times those with nobody, %.2f times those with readers of ordinary files\n",
-            median["mount"] / median["quiet"], median["mount"] / median["plain"] }' "$WORK/writes"
+    sort "$WORK/writes"
+    note "a write takes $(slower quiet) times as long as with nobody, $(slower plain) times as long as with readers of ordinary files"
 }
 
 # Errors of tail and rsync: rows that left under them, or collections.
@@ -98,7 +105,7 @@ check_tools() {
     jq -c . "$WORK/tailed" >/dev/null || fail 'tail -f shows what is no JSON'
     for tool in tail rsync; do
         note "$tool: $(grep -c . "$WORK/$tool.errors" || :) errors"
-        grep -vE "$(errno_text ESTALE)|$(errno_text ENOENT)|vanished|some files|$(errno_text ENOTDIR)|input file size|failed verification" "$WORK/$tool.errors" >"$WORK/$tool.wrong" || :
+        grep -vE "$(errno_text ESTALE)|$(errno_text ENOENT)|vanished|some files|$(errno_text ENOTDIR)|input file size|failed verification|no files remaining" "$WORK/$tool.errors" >"$WORK/$tool.wrong" || :
         [ ! -s "$WORK/$tool.wrong" ] || fail "$tool: $(head -n 5 "$WORK/$tool.wrong")"
     done
 }
@@ -117,7 +124,7 @@ mkdir "$WORK/rsync"
 : >"$WORK/tail.errors"
 : >"$WORK/rsync.errors"
 wrong=
-phase start
+phase "start 0"
 chroma "$SUBJECT" "$CHROMAFS_CHROMA/wal_writer.py" "$DIR" "$WORK/phase" "$WORK/stop" >"$WORK/writes" &
 writer=$!
 wait_until test -n "$(find "$MNT/by-id" -mindepth 1 | head -n 1)"

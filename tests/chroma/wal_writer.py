@@ -4,8 +4,8 @@ tells how long its writes took in each phase of a test.
 
 usage: wal_writer.py DIR PHASE STOP
 
-PHASE is a file with the name of the present phase. Prints `PHASE WRITES MEDIAN SLOWEST`, in ms, for each, a line a phase. Chroma's purge
-is turned on first, as it is in every directory that a release since 0.5.6 has made.
+PHASE is a file with the name of the present phase. Prints its name, how many writes there were, and their median and slowest in ms,
+a line a phase. Chroma's purge is turned on first, as it is in every directory that a release since 0.5.6 has made.
 """
 import json
 import os

@@ -85,7 +85,7 @@ never_stable() {
     cat >shim/rsync <<END
 #!/bin/sh
 case " \$* " in
-*' --relative '*)
+*' --from0 '*)
     echo pass >>passes
     echo 'rsync: [sender] read errors mapping "wal.jsonl": Stale file handle (116)' >&2
     exit 23

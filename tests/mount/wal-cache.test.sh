@@ -48,7 +48,10 @@ damaged() {
         esac
         right "damaged $turn at $at"
     done
-    for at in 0 4 8 16 31 32 8192 $((size - 1)); do
+    # In the header of the file, in that of a block, and in each member of a row: seq_id, collection, hash, length, piece. A checksum
+    # tells, and nothing else would of some.
+    row=$((3 * 8192 + 32 + 100 * 32))
+    for at in 0 4 8 16 31 32 8192 $row $((row + 8)) $((row + 16)) $((row + 24)) $((row + 28)) $((size - 1)); do
         fresh
         printf '\125' | dd of="$cache" bs=1 seek="$at" conv=notrunc status=none
         right_and_kept "a byte at $at"
@@ -61,7 +64,7 @@ shuffled() {
     dd if=whole of="$cache" bs=8192 skip=1 seek=2 count=1 conv=notrunc status=none
     right_and_kept 'a block twice'
     fresh
-    dd if=other of="$cache" bs=8192 skip=1 seek=1 conv=notrunc status=none
+    dd if=other of="$cache" bs=8192 skip=2 seek=2 count=1 conv=notrunc status=none
     right_and_kept 'blocks of an older cache'
     fresh
     cp stranger "$cache"
@@ -178,13 +181,15 @@ copy_fixture chroma-1.5.9
 cp -a "$DIR" "$WORK/stranger-dir"
 A=$(id_of "$DIR" space_l2) B=$(id_of "$DIR" types)
 change "$DIR" 'DELETE FROM embeddings_queue'
-add_rows "$DIR" "$A" 1001 2000
+add_rows "$DIR" "$A" 1001 2000 "'{\"older\": ' || x || '}'"
 mount_dir "$DIR" "$MNT"
 stat "$MNT/wal.jsonl" >/dev/null
 unmount
 cache=$(cache_file)
-cp "$cache" other
+cp "$cache" other # with the same seq_ids
 rm "$cache"
+change "$DIR" 'DELETE FROM embeddings_queue'
+add_rows "$DIR" "$A" 1001 2000
 add_rows "$DIR" "$B" 2001 3000
 mount_dir "$DIR" "$MNT"
 all_times >their-times

@@ -56,6 +56,9 @@ edited() {
     begin 'a row in the middle is edited'
     change "$DIR" "UPDATE embeddings_queue SET metadata = '{\"other\": 1}' WHERE seq_id = 145"
     found_out
+    assert_wals "$DIR" "$A" "$B"
+    # Nobody follows this one any more: it does not say that nothing more comes.
+    assert_errno ESTALE helper wal_pread "$(wc -c <old)" 10 <&4
     end 'seq_id <> 145'
     begin 'of the same length'
     change "$DIR" "UPDATE embeddings_queue SET id = 'ID-145' WHERE seq_id = 145"

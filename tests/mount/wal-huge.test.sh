@@ -62,12 +62,12 @@ repeated m "$size" >text
 line 10 >>expected
 check 'plain text'
 
-# Two bytes become six, and no piece may cut them.
-huge_row 11 "replace(hex(zeroblob($((size / 20)))), '00', 'ü')" "zeroblob($((size / 10)))"
+# Two bytes become six, and no piece may cut them: they begin at odd places.
+huge_row 11 "'x' || replace(hex(zeroblob($((size / 20)))), '00', 'ü')" "zeroblob($((size / 10)))"
 groups=$((size / 30))
 repeated A $((groups * 4)) >vector
 printf '%s' "$(printf '%*s' $((size / 10 % 3)) '' | sed 's/^ $/AA==/; s/^  $/AAA=/')" >>vector
-repeated u $((size / 20)) | sed 's/u/\\u00fc/g' >text
+{ printf x && repeated u $((size / 20)) | sed 's/u/\\u00fc/g'; } >text
 line 11 >>expected
 check 'a large vector, and text that grows'
 

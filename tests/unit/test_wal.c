@@ -96,7 +96,10 @@ static char *read_all(struct wal_file *file, size_t step, size_t *ret_len)
                 if (read.len == 0)
                         break;
                 while (room < len + read.len)
-                        all = realloc(all, (room *= 2) + 1);
+                        room *= 2;
+                char *larger = realloc(all, room + 1);
+                assert_non_null(larger);
+                all = larger;
                 for (int i = 0; i < read.count; i++) {
                         memcpy(all + len, read.pieces[i].iov_base, read.pieces[i].iov_len);
                         len += read.pieces[i].iov_len;

@@ -7,7 +7,7 @@
 
 # sql STATEMENTS: in the database of $DIR, whatever its schema has come to
 sql() {
-    sqlite3 -batch -bail "$DIR/chroma.sqlite3" "PRAGMA foreign_keys=OFF; $1" >"$WORK/.sql" || fail "sqlite3: $1"
+    sqlite3 -batch -bail -cmd '.timeout 20000' "$DIR/chroma.sqlite3" "PRAGMA foreign_keys=OFF; $1" >"$WORK/.sql" || fail "sqlite3: $1"
 }
 
 # sql_value QUERY

@@ -42,7 +42,7 @@ static void load(const char *from)
         FILE *f = fopen(from, "re");
         must(f != NULL && fstat(fileno(f), &st) == 0, from);
         size = (size_t) st.st_size;
-        whole = malloc(size);
+        whole = malloc(size + 1);
         must(whole != NULL && fread(whole, 1, size, f) == size, "loading what it must be");
         must(size >= 10000, "what it must be is too small");
         (void) fclose(f);
@@ -115,7 +115,7 @@ static int temporary(void)
 
 static void check_copy(int out, const char *what)
 {
-        char *copy = malloc(size);
+        char *copy = malloc(size + 1);
         must(copy != NULL && pread(out, copy, size, 0) == (ssize_t) size && memcmp(copy, whole, size) == 0, what);
         free(copy);
         (void) close(out);
