@@ -211,7 +211,7 @@ $(BUILD)/fixtures/.%.stamp: tests/fixtures/%.tar.xz
 # --- lint -----------------------------------------------------------------
 
 SH_SRC = $(shell grep -rlE '^\#! ?/.*[/ ](sh|bash)$$' scripts .ci tests --include='*.sh' --include=run --include='chromafs-*')
-COMPLETION := scripts/completion/chromafs.bash
+COMPLETION := $(wildcard scripts/completion/*.bash)
 
 .PHONY: lint
 lint: lint-format lint-tidy lint-cppcheck lint-shell lint-spelling ## check format, clang-tidy, cppcheck, shellcheck, spelling
@@ -290,13 +290,14 @@ install: $(BUILD)/chromafs $(MAN) ## install the program, manual pages, completi
 	install -D -m 755 $(BUILD)/chromafs '$(DESTDIR)$(BINDIR)/chromafs'
 	install -D -m 755 scripts/chromafs-wal-backup '$(DESTDIR)$(BINDIR)/chromafs-wal-backup'
 	$(foreach m,$(MAN),install -D -m 644 $(m) '$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m))' &&) :
-	install -D -m 644 $(COMPLETION) '$(DESTDIR)$(COMPLETIONDIR)/chromafs'
+	$(foreach c,$(COMPLETION),install -D -m 644 $(c) '$(DESTDIR)$(COMPLETIONDIR)/$(basename $(notdir $(c)))' &&) :
 	install -D -m 644 scripts/chromafs@.service '$(DESTDIR)$(UNITDIR)/chromafs@.service'
 	$(if $(SBINDIR),install -d '$(DESTDIR)$(SBINDIR)' && ln -sf mount.fuse3 '$(DESTDIR)$(SBINDIR)/mount.fuse.chromafs')
 
 .PHONY: uninstall
 uninstall: ## remove what install installed
-	rm -f '$(DESTDIR)$(BINDIR)/chromafs' '$(DESTDIR)$(BINDIR)/chromafs-wal-backup' '$(DESTDIR)$(COMPLETIONDIR)/chromafs' '$(DESTDIR)$(UNITDIR)/chromafs@.service'
+	rm -f '$(DESTDIR)$(BINDIR)/chromafs' '$(DESTDIR)$(BINDIR)/chromafs-wal-backup' '$(DESTDIR)$(UNITDIR)/chromafs@.service'
+	rm -f $(foreach c,$(COMPLETION),'$(DESTDIR)$(COMPLETIONDIR)/$(basename $(notdir $(c)))')
 	$(foreach m,$(MAN),rm -f '$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m))' &&) :
 	$(if $(SBINDIR),rm -f '$(DESTDIR)$(SBINDIR)/mount.fuse.chromafs')
 
