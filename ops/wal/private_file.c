@@ -34,7 +34,7 @@ static int examine(int dirfd, const char *name, int fd)
         struct stat st;
         if (fstat(fd, &st) < 0)
                 return -errno;
-        if (!leads_to(dirfd, name, &st))
+        if (st.st_nlink == 0 || !leads_to(dirfd, name, &st)) /* for a moment both a removed file and its name are to be seen */
                 return GONE;
         if (!is_private(&st))
                 return NOT_OURS;
