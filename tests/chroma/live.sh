@@ -30,9 +30,9 @@ copy_mount() {
 }
 
 # changing: what tells of the collections that the writer changes, as a pattern of paths; they are there from now on. Every info.json
-# changes, since it says whether its counts are exact, and while someone writes they often are not.
+# changes, since it says whether its counts are exact, and while someone writes they often are not; the root's wal.jsonl is another file after a purge.
 changing() {
-    printf '%s/(.*info[.]json|collections/live-[0-9]/' "$MNT"
+    printf '%s/(.*info[.]json|wal[.]jsonl|collections/live-[0-9]/' "$MNT"
     find "$MNT"/collections/live-*/segments -type l -printf '|segments/%f/'
     echo ')'
 }
