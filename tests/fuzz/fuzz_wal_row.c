@@ -162,7 +162,7 @@ static void check_row(const struct wal_row *row, uint64_t size)
 {
         size_t length = wal_row_length(row);
         char *line = allocate(length);
-        wal_row_render(row, line);
+        check(wal_row_render(row, line) == line + length && wal_row_bound(row) >= length);
         for (size_t i = 0; i + 1 < length; i++)
                 check(line[i] >= ' ' && line[i] <= '~');
         check(length > 2 && line[0] == '{' && line[length - 2] == '}' && line[length - 1] == '\n');
