@@ -11,7 +11,7 @@
 with_schema() {
     rm -rf "$WORK/chroma-$1"
     copy_fixture "chroma-$1"
-    sqlite3 -batch -bail -cmd '.timeout 20000' "$DIR/chroma.sqlite3" "PRAGMA foreign_keys=OFF; $2" || fail "sqlite3: $2"
+    sql "$2"
     mount_dir "$DIR" "$MNT"
 }
 
@@ -30,7 +30,7 @@ gone() {
     rm -rf "$WORK/chroma-$1"
     copy_fixture "chroma-$1"
     mount_dir "$DIR" "$MNT"
-    sqlite3 -batch -bail -cmd '.timeout 20000' "$DIR/chroma.sqlite3" "PRAGMA foreign_keys=OFF; $2" || fail "sqlite3: $2"
+    sql "$2"
     assert_problem "$MNT/info.json" database_unreadable
     assert_errno EILSEQ timeout 60 ls "$MNT/collections"
     assert_readable_but "$(errno_text EILSEQ)"
