@@ -32,7 +32,7 @@ copy_mount() {
 # changing: what tells of the collections that the writer changes, as a pattern of paths; they are there from now on. Every info.json
 # changes, since it says whether its counts are exact, and while someone writes they often are not; the root's wal.jsonl is another file after a purge.
 changing() {
-    printf '%s/(.*info[.]json|wal[.]jsonl|collections/live-[0-9]/' "$MNT"
+    printf '%s/(.*info[.]json|wal[.]jsonl.*(%s|replaced while being copied)|collections/live-[0-9]/' "$MNT" "$(errno_text ESTALE)"
     find "$MNT"/collections/live-*/segments -type l -printf '|segments/%f/'
     echo ')'
 }
