@@ -174,6 +174,7 @@ int json_parse(const char *bytes, size_t len, struct json_object **ret_object, s
         if (tokener == NULL)
                 return error_set(e, ENOMEM, "no memory to parse JSON");
         json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+        errno = 0; /* json-c has no code of its own for a lack of memory */
         struct json_object *object = json_tokener_parse_ex(tokener, bytes, (int) len);
         size_t end = json_tokener_get_parse_end(tokener);
         /* A number at the end of the input could go on: a NUL tells the parser that it does not. */
@@ -185,6 +186,8 @@ int json_parse(const char *bytes, size_t len, struct json_object **ret_object, s
                 return 0;
         }
         json_object_put(object);
+        if (errno == ENOMEM)
+                return error_set(e, ENOMEM, "no memory to parse JSON");
         const char *why = failure == json_tokener_success ? "something follows the value" : json_tokener_error_desc(failure);
         return error_set(e, EILSEQ, "no JSON: %s at byte %zu of %zu", why, end, len);
 }
