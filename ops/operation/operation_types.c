@@ -1,0 +1,21 @@
+/*
+ * The operations that there are. The order is that of the manual page.
+ */
+#include "ops/operation/operation.h"
+
+#include <string.h>
+
+#include "ops/operation/tidy.h"
+
+const struct operation_type *const operation_types[] = {
+        &operation_tidy,
+        NULL,
+};
+
+const struct operation_type *operation_find(const char *name)
+{
+        for (size_t i = 0; operation_types[i] != NULL; i++)
+                if (strcmp(operation_types[i]->name, name) == 0)
+                        return operation_types[i];
+        return NULL;
+}
