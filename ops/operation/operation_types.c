@@ -5,11 +5,13 @@
 
 #include <string.h>
 
+#include "ops/operation/clean.h"
 #include "ops/operation/configure.h"
 #include "ops/operation/rebuild_fts.h"
 #include "ops/operation/tidy.h"
 
 const struct operation_type *const operation_types[] = {
+        &operation_clean,
         &operation_rebuild_fts,
         &operation_configure,
         &operation_tidy,
