@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ops/operation/clean.h"
+#include "ops/operation/clean_orphans.h"
 #include "ops/operation/configure.h"
 #include "ops/operation/rebuild_fts.h"
 #include "ops/operation/tidy.h"
@@ -13,6 +14,7 @@
 const struct operation_type *const operation_types[] = {
         &operation_clean,
         &operation_rebuild_fts,
+        &operation_clean_orphans,
         &operation_configure,
         &operation_tidy,
         NULL,
