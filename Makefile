@@ -35,7 +35,7 @@ endif
 # --- flags ----------------------------------------------------------------
 
 PKG_CONFIG ?= pkg-config
-PACKAGES := fuse3 >= 3.14 sqlite3 >= 3.40 json-c >= 0.16 libxxhash >= 0.8
+PACKAGES := fuse3 >= 3.14 sqlite3 >= 3.40 json-c >= 0.16 libxxhash >= 0.8 libcrypto >= 3.0
 NO_PACKAGES = $(error a library is missing (needed: $(PACKAGES)): run scripts/install-deps.sh)
 # Asked once, and only by what compiles: the variable replaces itself by its value.
 PKG_FLAGS = $(eval PKG_FLAGS := $$(or $(shell $(PKG_CONFIG) --cflags --libs '$(PACKAGES)'),$$(NO_PACKAGES)))$(PKG_FLAGS)

@@ -16,7 +16,7 @@ say() { printf 'install-deps: %s\n' "$*" >&2; }
 
 packages_of() {
     case $1 in
-    build) echo gcc libc6-dev make pkg-config fuse3 libfuse3-dev libsqlite3-dev libjson-c-dev libxxhash-dev uthash-dev xz-utils scdoc ;;
+    build) echo gcc libc6-dev make pkg-config fuse3 libfuse3-dev libsqlite3-dev libjson-c-dev libxxhash-dev libssl-dev uthash-dev xz-utils scdoc ;;
     test) echo libcmocka-dev attr acl jq procps rsync sqlite3 ;;
     lint) echo clang-format clang-tidy cppcheck shellcheck codespell ;;
     fuzz) echo clang libclang-rt-dev ;;

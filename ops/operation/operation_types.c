@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "ops/operation/backup.h"
 #include "ops/operation/clean.h"
 #include "ops/operation/clean_orphans.h"
 #include "ops/operation/configure.h"
@@ -12,6 +13,7 @@
 #include "ops/operation/tidy.h"
 
 const struct operation_type *const operation_types[] = {
+        &operation_backup,
         &operation_clean,
         &operation_rebuild_fts,
         &operation_clean_orphans,
