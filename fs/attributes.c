@@ -9,8 +9,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fs/operations.h"
 #include "ops/dir_size.h"
 #include "ops/index_summary.h"
+#include "ops/operation/history.h"
+#include "ops/operation/state_dir.h"
 #include "ops/orphans.h"
 
 #define NS_PER_SECOND 1000000000
@@ -165,6 +168,23 @@ static void restrict_by_path(struct provenance *p)
         }
 }
 
+/* What runs and ran in this mount, and what the history tells of others. */
+static void note_operations(struct provenance *p, struct operations *operations, unsigned from)
+{
+        const struct operations_times times = operations_times(operations);
+        int64_t newest_ns = (from & FROM_PROGRESS) != 0 ? times.progress_ns : 0;
+        if ((from & FROM_RUNS) != 0 && times.end_ns > newest_ns)
+                newest_ns = times.end_ns;
+        if ((from & FROM_REFUSALS) != 0 && times.refusal_ns > newest_ns)
+                newest_ns = times.refusal_ns;
+        const struct file_stamp newest = { .present = true, .mtime_ns = newest_ns };
+        note_time(p, &newest);
+        if ((from & FROM_HISTORY) == 0)
+                return;
+        const struct file_stamp history = file_stamp_at(p->dirfd, STATE_DIR "/" HISTORY_FILE);
+        note_time(p, &history);
+}
+
 static void add_sources(struct provenance *p, struct request *request, const struct node *node)
 {
         unsigned from = node->type->sources;
@@ -174,6 +194,8 @@ static void add_sources(struct provenance *p, struct request *request, const str
                 add_directory(p, &directory, ".");
         if ((from & FROM_ALL) != 0)
                 note_times_below(p, ".");
+        if ((from & (FROM_PROGRESS | FROM_RUNS | FROM_REFUSALS | FROM_HISTORY)) != 0)
+                note_operations(p, request->mount->operations, from);
         if ((from & FROM_TREE) != 0) {
                 add_index(p, node->a);
                 note_times_below(p, node->a);
@@ -198,14 +220,23 @@ static int64_t settled(int64_t newest_ns)
         return newest_ns / NS_PER_SECOND >= now.tv_sec ? newest_ns - NS_PER_SECOND : newest_ns;
 }
 
-static mode_t mode_of(const struct node *node, mode_t readable)
+/* Only the owner runs anything, and nobody where nothing may be changed. */
+static mode_t writable(const struct mount *mount)
+{
+        return mount->options->read_only || mount->newer ? 0 : S_IWUSR;
+}
+
+static mode_t mode_of(const struct mount *mount, const struct node *node, mode_t readable)
 {
         switch (node->type->kind) {
         case NODE_DIR:
                 return S_IFDIR | readable | readable >> 2;
         case NODE_LINK:
                 return S_IFLNK | 0777;
+        case NODE_CONTROL:
+                return S_IFREG | readable | writable(mount);
         case NODE_FILE:
+        case NODE_LIVE:
         case NODE_RAW:
         case NODE_STREAM:
                 break;
@@ -246,10 +277,10 @@ static struct timespec time_of(int64_t ns)
         return (struct timespec){ .tv_sec = (time_t) (ns / NS_PER_SECOND), .tv_nsec = (long) (ns % NS_PER_SECOND) };
 }
 
-static void fill(struct stat *st, const struct node *node, const struct provenance *p, int64_t mtime_ns)
+static void fill(struct stat *st, const struct mount *mount, const struct node *node, const struct provenance *p, int64_t mtime_ns)
 {
         memset(st, 0, sizeof(*st));
-        st->st_mode = mode_of(node, p->readable);
+        st->st_mode = mode_of(mount, node, p->readable);
         st->st_nlink = 1;
         st->st_uid = p->uid;
         st->st_gid = p->gid;
@@ -283,7 +314,7 @@ int attributes_read(struct request *request, const struct node *node, struct sta
         }
         if (p.shared)
                 restrict_by_path(&p);
-        fill(ret, node, &p, raw ? stamp.mtime_ns : settled(p.newest_ns));
+        fill(ret, request->mount, node, &p, raw ? stamp.mtime_ns : settled(p.newest_ns));
         if (raw)
                 fill_raw(ret, &stamp);
         return 0;

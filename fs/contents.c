@@ -57,6 +57,14 @@ static int read_file(struct request *request, const struct node *node, struct in
         return 0;
 }
 
+/* One inode, whose size is that of what an open of this moment would show. */
+static int read_live(struct request *request, const struct node *node, struct inode_info *ret, struct content **ret_content)
+{
+        int r = read_file(request, node, ret, ret_content);
+        ret->state = 0;
+        return r;
+}
+
 static int read_link(struct request *request, const struct node *node, struct inode_info *ret, struct content **ret_content)
 {
         int r = show(request, node, ret_content);
@@ -93,8 +101,11 @@ int contents_read(struct request *request, const struct node *node, struct inode
         *ret = (struct inode_info){ .node = *node };
         if (!node_exists(request, node))
                 return -ENOENT;
-        /* Before the attributes: an mtime that is older than the contents is harmless, one that is newer is not. */
-        if (node->type->sources != FROM_NOTHING && node->type->kind != NODE_DIR && node->type->kind != NODE_RAW)
+        /* Before the attributes: an mtime that is older than the contents is harmless, one that is newer is not. What tells of an operation can
+           be had while that has the database locked. */
+        bool live = node->type->kind == NODE_LIVE || node->type->kind == NODE_CONTROL;
+        if (node->type->sources != FROM_NOTHING && node->type->kind != NODE_DIR && node->type->kind != NODE_RAW &&
+            !(live && node->type->viewless))
                 (void) request_need(request);
         int r = attributes_read(request, node, &ret->attributes);
         if (r < 0)
@@ -108,6 +119,9 @@ int contents_read(struct request *request, const struct node *node, struct inode
                 return read_link(request, node, ret, ret_content);
         case NODE_FILE:
                 return read_file(request, node, ret, ret_content);
+        case NODE_LIVE:
+        case NODE_CONTROL:
+                return read_live(request, node, ret, ret_content);
         case NODE_RAW:
                 ret->state = raw_state(&ret->attributes);
                 return 0;

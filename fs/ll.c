@@ -1,28 +1,18 @@
 #include "fs/ll.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/statvfs.h>
 
-#include "fs/contents.h"
+#include "fs/control.h"
+#include "fs/handle.h"
 #include "fs/inodes.h"
 #include "fs/listing.h"
-#include "fs/raw.h"
 #include "fs/request.h"
 #include "fs/stream_requests.h"
-#include "fs/waiting.h"
 
-#define TRIES 8             /* of a request whose view moves on while it is answered */
 #define FOREVER_S 86400.0   /* attributes of a generation never change */
 #define READ_MAX (4u << 20) /* bytes of one read of a raw file */
-
-struct handle { /* of an open file: one of the last three */
-        struct opened opened;
-        struct content *content;
-        struct raw_file *raw;
-        struct wal_file *stream;
-};
 
 static struct mount *mount_of(fuse_req_t req)
 {
@@ -33,26 +23,6 @@ static void ll_init(void *userdata, struct fuse_conn_info *conn)
 {
         (void) userdata;
         conn->want &= ~(unsigned) (FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_WRITEBACK_CACHE);
-}
-
-/* What `name` below the parent, or the node itself without a name, is now. */
-static int examine(fuse_req_t req, const struct node *node, const char *name, struct inode_info *ret, struct content **ret_content)
-{
-        int r = -ESTALE;
-        for (int i = 0; r == -ESTALE && i < TRIES; i++) {
-                struct request request;
-                struct node child = *node;
-                request_begin(&request, mount_of(req), req);
-                r = name != NULL ? node_find(&request, node, name, &child) : 0;
-                if (r == 0)
-                        r = contents_read(&request, &child, ret, ret_content);
-                if (request.stale && r == 0) {
-                        *ret_content = content_put(*ret_content);
-                        r = -ESTALE;
-                }
-                request_end(&request);
-        }
-        return r;
 }
 
 /* An errno for the kernel; ESTALE there would make it look up again for ever. */
@@ -91,7 +61,7 @@ static void ll_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
         struct content *content = NULL;
         int r = examine(req, &up.node, name, &info, &content);
         if (r == 0)
-                r = inodes_look_up(mount_of(req)->inodes, &info, content);
+                r = inodes_look_up(mount_of(req)->inodes, &info, is_live(info.node.type) ? NULL : content);
         if (r < 0)
                 return fail(req, r);
         reply_entry(req, &info);
@@ -147,87 +117,6 @@ static void ll_readlink(fuse_req_t req, fuse_ino_t number)
         (void) fuse_reply_readlink(req, content->text.bytes);
 }
 
-/* The bytes of this generation: kept since the lookup, or made again and the same. ESTALE makes the kernel look up again, once. */
-static int open_content(fuse_req_t req, fuse_ino_t number, const struct inode_info *info, struct content **ret)
-{
-        *ret = inodes_content(mount_of(req)->inodes, number);
-        if (*ret != NULL)
-                return 0;
-        struct inode_info now;
-        CLEANUP(content_put)
-        struct content *content = NULL;
-        int r = examine(req, &info->node, NULL, &now, &content);
-        if (r < 0)
-                return r == -ENOENT ? -ESTALE : r;
-        if (now.failure < 0)
-                return now.failure;
-        if (now.state != info->state)
-                return -ESTALE;
-        *ret = TAKE(content);
-        return 0;
-}
-
-static int open_raw(fuse_req_t req, const struct inode_info *info, struct raw_file **ret)
-{
-        struct request request;
-        request_begin(&request, mount_of(req), req);
-        int r = raw_open(&request, info, ret);
-        request_end(&request);
-        return r;
-}
-
-static int open_kind(fuse_req_t req, struct waiting_for *what, const struct inode_info *info, int64_t wait_ms,
-                     struct handle *handle)
-{
-        switch (info->node.type->kind) {
-        case NODE_RAW:
-                return open_raw(req, info, &handle->raw);
-        case NODE_STREAM:
-                return stream_open(req, what, info, wait_ms, &handle->stream);
-        case NODE_FILE:
-        case NODE_LINK:
-        case NODE_DIR:
-                break;
-        }
-        return open_content(req, what->number, info, &handle->content);
-}
-
-static int refusal(const struct mount *mount)
-{
-        return mount->options->read_only || mount->newer ? -EROFS : -EPERM;
-}
-
-static int open_handle(fuse_req_t req, struct waiting_for *what, int64_t wait_ms, struct handle **ret)
-{
-        struct inode_info info;
-        int flags = what->fi->flags;
-        if (!inodes_info(mount_of(req)->inodes, what->number, &info))
-                return -ENOENT;
-        if ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0)
-                return refusal(mount_of(req));
-        if (info.failure < 0)
-                return info.failure;
-        struct handle *handle = calloc(1, sizeof(*handle));
-        if (handle == NULL)
-                return -ENOMEM;
-        int r = open_kind(req, what, &info, wait_ms, handle);
-        if (r < 0) {
-                free(handle);
-                return r;
-        }
-        *ret = handle;
-        return 0;
-}
-
-static void close_handle(struct opened *opened)
-{
-        struct handle *handle = (struct handle *) opened;
-        (void) content_put(handle->content);
-        (void) raw_close(handle->raw);
-        (void) wal_file_put(handle->stream);
-        free(handle);
-}
-
 /* False: it has to wait for the log. */
 static bool try_open(fuse_req_t req, struct waiting_for *what, int64_t wait_ms)
 {
@@ -241,8 +130,8 @@ static bool try_open(fuse_req_t req, struct waiting_for *what, int64_t wait_ms)
                 (void) fuse_reply_err(req, -r); /* ESTALE too: see open_content */
                 return true;
         }
-        fi.keep_cache = handle->stream == NULL; /* the pages belong to this generation alone */
-        fi.direct_io = handle->stream != NULL;  /* it has none: see fs/stream.h */
+        fi.direct_io = handle->stream != NULL || handle->live; /* no pages: see fs/stream.h */
+        fi.keep_cache = !fi.direct_io;                         /* they belong to this generation alone */
         uint64_t fh = opened_add(&mount->opened, &handle->opened, close_handle);
         fi.fh = fh;
         if (fuse_reply_open(req, &fi) == -ENOENT)
@@ -288,6 +177,8 @@ static void ll_read(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset
                 return read_raw(req, handle->raw, size, offset);
         if (handle->stream != NULL)
                 return stream_reply_read(req, handle->stream, size, offset);
+        if (handle->content == NULL) /* opened for writing alone */
+                return fail(req, -EBADF);
         /* held beyond the reply: the kernel may close the file before the reply's system call has returned */
         CLEANUP(content_put)
         struct content *content = (struct content *) result_get(&handle->content->shared);
@@ -300,6 +191,22 @@ static void ll_read(fuse_req_t req, fuse_ino_t number, size_t size, off_t offset
         (void) fuse_reply_buf(req, text->bytes + offset, size < left ? size : left);
 }
 
+/* The kernel closes no file before the reply, but as soon as it is sent: nothing of it is touched then. */
+static void ll_write(fuse_req_t req, fuse_ino_t number, const char *bytes, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+        (void) number;
+        const struct handle *handle = (const struct handle *) opened_of(fi->fh);
+        if (handle->control == NULL)
+                return fail(req, refusal(mount_of(req)));
+        control_reply_write(req, handle->control, bytes, size, offset);
+}
+
+static void ll_fsync(fuse_req_t req, fuse_ino_t number, int datasync, struct fuse_file_info *fi)
+{
+        (void) number, (void) datasync, (void) fi;
+        (void) fuse_reply_err(req, 0); /* a write has done its work already */
+}
+
 static void ll_release(fuse_req_t req, fuse_ino_t number, struct fuse_file_info *fi)
 {
         (void) number;
@@ -310,7 +217,7 @@ static void ll_release(fuse_req_t req, fuse_ino_t number, struct fuse_file_info 
 static int list(fuse_req_t req, const struct node *node, fuse_ino_t self, struct listing **ret)
 {
         int r = -ESTALE;
-        for (int i = 0; r == -ESTALE && i < TRIES; i++) {
+        for (int i = 0; r == -ESTALE && i < REQUEST_TRIES; i++) {
                 struct request request;
                 request_begin(&request, mount_of(req), req);
                 r = listing_read(&request, node, self, ret);
@@ -369,13 +276,22 @@ static void ll_statfs(fuse_req_t req, fuse_ino_t number)
         (void) fuse_reply_statfs(req, &st);
 }
 
-/* What a file system of virtual files does not have. */
-
+/* Truncating and touching a control succeeds, and changes nothing: shells do the first before they write, and make(1) the second. */
 static void ll_setattr(fuse_req_t req, fuse_ino_t number, struct stat *attr, int to_set, struct fuse_file_info *fi)
 {
-        (void) number, (void) attr, (void) to_set, (void) fi;
-        fail(req, refusal(mount_of(req)));
+        (void) attr;
+        struct inode_info info;
+        if (!inodes_info(mount_of(req)->inodes, number, &info))
+                return fail(req, -ENOENT);
+        int r = check_change(mount_of(req), &info.node);
+        if (r == 0 && (to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)) != 0)
+                r = -EPERM;
+        if (r < 0)
+                return fail(req, r);
+        ll_getattr(req, number, fi);
 }
+
+/* What a file system of virtual files does not have. */
 
 static void ll_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device)
 {
@@ -436,6 +352,8 @@ const struct fuse_lowlevel_ops ll_operations = {
         .create = ll_create,
         .open = ll_open,
         .read = ll_read,
+        .write = ll_write,
+        .fsync = ll_fsync,
         .release = ll_release,
         .opendir = ll_opendir,
         .readdir = ll_readdir,

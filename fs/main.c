@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -17,11 +18,14 @@
 #include <unistd.h>
 
 #include "fs/cache.h"
+#include "fs/control.h"
 #include "fs/ll.h"
-#include "fs/node.h"
 #include "fs/inodes.h"
+#include "fs/node.h"
+#include "fs/operations.h"
 #include "fs/options.h"
 #include "fs/waiting.h"
+#include "fs/worker.h"
 #include "ops/wal/wal.h"
 
 #define EXIT_USAGE 2
@@ -113,7 +117,22 @@ static int start(struct mount *mount, int dirfd, struct error *e)
         int r = observer_new(dirfd, &mount->observer, e);
         if (r == 0)
                 r = start_log(mount, dirfd, e);
+        if (r == 0)
+                r = operations_new(dirfd, &mount->operations, e);
         return r < 0 ? r : waiting_new(&mount->waiting, e);
+}
+
+static void *tidy_in_background(void *mount)
+{
+        control_tidy(mount);
+        return NULL;
+}
+
+/* Beside the requests: the mount waits for nothing. True when there is a thread to join. */
+static bool start_tidying(struct mount *mount, pthread_t *ret)
+{
+        bool may = !mount->options->read_only && !mount->newer;
+        return may && pthread_create(ret, NULL, tidy_in_background, mount) == 0;
 }
 
 /* After the fork of fuse_daemonize: connections and threads do not survive it. */
@@ -127,7 +146,13 @@ static int serve(struct fuse_session *session, struct mount *mount, int dirfd)
                 return complain("can't go to the background", strerror(errno));
         if (start(mount, dirfd, &error) < 0)
                 return complain(error.text, "");
+        mount->session = session;
+        pthread_t tidying;
+        bool tidies = start_tidying(mount, &tidying);
         status = loop(session);
+        fuse_session_exit(session); /* when it was unmounted: what runs is to end */
+        if (tidies)
+                (void) pthread_join(tidying, NULL);
         mount->waiting = waiting_free(mount->waiting);
         return status;
 }
@@ -151,6 +176,7 @@ static int mount_and_serve(struct mount *mount, int dirfd)
         }
         fuse_session_destroy(session);
         opened_clear(&mount->opened);
+        mount->operations = operations_free(mount->operations);
         mount->inodes = inodes_free(mount->inodes);
         mount->wal = wal_free(mount->wal);
         mount->observer = observer_free(mount->observer);
@@ -189,6 +215,7 @@ static int run(struct options *options)
                         return complain("no memory", "");
         }
         raise_descriptor_limit();
+        (void) signal(SIGCHLD, SIG_DFL); /* whoever started us may have ignored it, and workers are waited for */
         (void) signal(SIGXFSZ, SIG_IGN); /* a cache that must not grow is no reason to end */
         int status = check_mountpoint(&mount);
         return status == EXIT_SUCCESS ? mount_and_serve(&mount, dirfd) : status;
@@ -213,6 +240,8 @@ int main(int argc, char **argv)
 {
         struct options options;
         int status = EXIT_SUCCESS;
+        if (argc > 1 && strcmp(argv[1], WORKER_ARGUMENT) == 0)
+                return worker_main();
         tune_malloc();
         if (options_parse(argc, argv, &options) < 0)
                 status = EXIT_USAGE;

@@ -34,6 +34,8 @@ struct mount {
         struct waiting *waiting;
         struct entries_cache *entries;
         struct inodes *inodes;
+        struct operations *operations;
+        struct fuse_session *session;
         struct opened_list opened;
 };
 
@@ -54,7 +56,15 @@ struct request {
 /* Gets the view, once. 0, or why there is none: the database is locked, damaged, gone. */
 int request_need(struct request *request);
 
-enum node_kind { NODE_DIR, NODE_FILE, NODE_LINK, NODE_RAW, NODE_STREAM };
+enum node_kind {
+        NODE_DIR,
+        NODE_FILE, /* another inode for each state of its contents */
+        NODE_LINK,
+        NODE_RAW,     /* a segment's own file */
+        NODE_STREAM,  /* a wal.jsonl */
+        NODE_LIVE,    /* one inode; what an open one shows was made when it was opened */
+        NODE_CONTROL, /* the same, and its owner may write to it */
+};
 
 /* Which files a node is made from: its owner, mode and mtime follow theirs. */
 enum node_sources {
@@ -67,9 +77,14 @@ enum node_sources {
         FROM_ORPHANS = 32,         /* those of every orphan */
         FROM_TREE = 64,            /* everything below the directory that the node's key names */
         FROM_ALL = 128,            /* the time of everything below the persist directory */
+        FROM_PROGRESS = 256,       /* the time at which what runs in this mount told of itself last */
+        FROM_RUNS = 512,           /* the time at which the last operation of this mount ended */
+        FROM_REFUSALS = 1024,      /* the time at which a write was refused last */
+        FROM_HISTORY = 2048,       /* the history of all mounts */
 };
 
 struct node_type;
+struct control_write;
 
 struct node {
         const struct node_type *type;
@@ -95,6 +110,15 @@ struct node_type {
 
         /* Contents of a file, or target of a link: *ret is malloc'ed. NULL for directories, raw files and streams. */
         int (*show)(struct request *request, const struct node *node, struct text *ret);
+
+        /* Of controls: does what one write says (see fs/control.h), and returns when it is done. */
+        int (*store)(struct control_write *write, struct error *e);
+        const char *
+                operation; /* what it runs: a name for operation_find(), on the whole directory, or on the collection whose entry is the node's key */
+        bool takes_skip; /* it has the option skip= of fs/control_line.h */
+        bool as_writer;  /* it runs as the user who writes */
+
+        const char *refusal; /* of a file: why nobody can write to it, as the end of a sentence; NULL: nothing to say */
 };
 
 /* Sets keys; false when one is too long, and then there is no such node. */

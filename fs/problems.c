@@ -111,6 +111,14 @@ static void records_problems(const struct facts *f, const char *where, struct js
             (unsigned long long) f->records->audit.without_vector);
 }
 
+/* What both segments have can be deleted; what they have not must be applied to them first. */
+static struct json_object *wal_cure(const struct facts *f, const char *where)
+{
+        const struct tally *t = &f->tally;
+        uint64_t gap = t->vector_gap > t->metadata_gap ? t->vector_gap : t->metadata_gap;
+        return command(&tree_collection, where, gap > t->entries / 2 ? "commit" : "clean");
+}
+
 static void structure_problems(const struct facts *f, const char *where, struct json_object *problems)
 {
         const struct collection *c = f->collection;
@@ -127,7 +135,7 @@ static void structure_problems(const struct facts *f, const char *where, struct 
                 add(problems, "bad_position", where, NULL,
                     "the position of a segment (table max_seq_id) is neither a number nor a blob of one");
         if (f->has_tally && f->tally.entries >= PROBLEM_WAL_ENTRIES)
-                add(problems, "wal_large", where, command(&tree_collection, where, "commit"),
+                add(problems, "wal_large", where, wal_cure(f, where),
                     "%llu rows of the write-ahead log belong to it; %llu of them are not yet in its index, and are read again at "
                     "every start of Chroma",
                     (unsigned long long) f->tally.entries, (unsigned long long) f->tally.vector_gap);

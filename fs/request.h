@@ -14,6 +14,7 @@
 #include "fs/node.h"
 
 #define REQUEST_PATIENCE_MS 1000
+#define REQUEST_TRIES 8           /* of a request whose view moves on while it is answered */
 #define REQUEST_STREAM_WAIT_MS 50 /* in the thread of the request: then it waits in fs/waiting.h */
 
 /* The caller ends it in every case. */

@@ -16,6 +16,14 @@ SHOW(show_root_info);
 SHOW(show_automatically_purge);
 SHOW(show_fts_tokenizer);
 
+/* show_control.c */
+#define STATUS_SIZE 4096 /* of status.json, always: it changes between stat and open */
+SHOW(show_status);
+SHOW(show_last_error);
+SHOW(show_history);
+SHOW(show_control); /* usage, and the last run of it */
+SHOW(show_cancel);
+
 /* show_collection.c */
 SHOW(show_collection_info);
 

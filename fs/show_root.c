@@ -16,7 +16,7 @@
 static const char readme[] =
         "This is a Chroma persist directory, mounted by chromafs " CHROMAFS_VERSION
         ": what is in it, and how it is doing, as files.\n"
-        "Reading changes nothing.\n"
+        "Reading changes nothing. Writing to a control runs an operation, and returns when it is done.\n"
         "\n"
         "  info.json                  the whole directory: versions, sizes, orphans, and its problems\n"
         "  wal.jsonl                  the write-ahead log, a line of JSON for each row; tail -f follows it\n"
@@ -29,10 +29,19 @@ static const char readme[] =
         "      files/                 the segment's own files, byte for byte\n"
         "  by-id/, tenants/           links to collections by id, and by tenant and database\n"
         "  orphans/                   directories that no collection owns any more\n"
-        "  config/                    settings of the whole directory\n"
+        "  config/                    settings of the whole directory; those that ls -l shows as writable can be set\n"
+        "\n"
+        "  backup                     control: make a checked copy of the whole directory (to=PATH)\n"
+        "  clean                      control: delete what is done of the log; collections/<name>/clean: of one collection\n"
+        "  rebuild-fts                control: build the full-text index again\n"
+        "  clean-orphans              control: move what no collection owns any more to .chromafs/trash\n"
+        "  cancel                     control: stop what runs\n"
+        "  status.json                what runs now, and what came of the last one; history.jsonl has all of them\n"
+        "  last_error                 why the last write failed, and what to do about it\n"
         "\n"
         "Try:  jq .problems info.json\n"
         "      jq '{name, records, dimension}' collections/*/info.json\n"
+        "      cat clean; echo dry_run=1 > clean && jq .last status.json\n"
         "\n"
         "chromafs(5) explains every file.\n";
 

@@ -13,7 +13,10 @@ secrets() {
 
 # As whole words, since "docs" is also a piece of other words; the words that the tree itself needs are no secrets.
 own_words() {
-    tr -cs 'A-Za-z0-9_.@%-' '\n' <"$MNT/README"
+    {
+        cat "$MNT/README"
+        find "$MNT" -maxdepth 1 -type f -perm -200 -exec grep -h '^#' {} +
+    } | tr -cs 'A-Za-z0-9_.@%-' '\n'
     printf '%s\n' empty types unpersisted persisted fragmented
 }
 
