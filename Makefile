@@ -80,7 +80,8 @@ FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_LIB := $(filter-out $(FUZZ_SRC) tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
 BENCH_SRC := $(wildcard tests/bench/*.c)
 HELPER_SRC := $(wildcard tests/mount/helpers/*.c)
-ALL_SRC := $(OPS_SRC) $(FS_SRC) $(UNIT_SRC) $(UNIT_LIB) $(wildcard tests/fuzz/*.c) $(BENCH_SRC) $(HELPER_SRC)
+FAULTS_SRC := $(wildcard tests/faults/*.c)
+ALL_SRC := $(OPS_SRC) $(FS_SRC) $(UNIT_SRC) $(UNIT_LIB) $(wildcard tests/fuzz/*.c) $(BENCH_SRC) $(HELPER_SRC) $(FAULTS_SRC)
 ALL_HDR := $(wildcard ops/*.h ops/*/*.h fs/*.h tests/*/*.h)
 FIXTURES := $(patsubst tests/fixtures/%.tar.xz,%,$(wildcard tests/fixtures/*.tar.xz))
 MAN_SRC := $(wildcard man/*.scd)
@@ -103,7 +104,7 @@ FUZZ_BIN := $(FUZZ_RUN:%.c=$(BUILD)/%)
 all: $(BUILD)/chromafs ## build the program
 
 .PHONY: programs
-programs: $(BUILD)/chromafs $(UNIT_BIN) $(REPLAY_BIN) $(BENCH_BIN) $(HELPER_BIN) ## build the tests, too, and run none
+programs: $(BUILD)/chromafs $(UNIT_BIN) $(REPLAY_BIN) $(BENCH_BIN) $(HELPER_BIN) $(BUILD)/tests/faults/faults ## build the tests, too, and run none
 
 $(BUILD)/chromafs: $(BUILD)/fs/main.o $(BUILD)/libfs.a $(BUILD)/libops.a
 	$(call say,LINK,$@)
@@ -153,12 +154,20 @@ $(BUILD)/tests/mount/helpers/%: $(BUILD)/tests/mount/helpers/%.o
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^
 
+# It defines functions of the C library, which the libraries that it is linked with shall find. A sanitizer calls these before it is ready for code that it
+# has instrumented; what runs in the operation's process besides them must not count as the operation's.
+FAULTS_BARE := $(filter $(wildcard $(addprefix tests/faults/,call.c site.c take_*.c power*.c)),$(FAULTS_SRC))
+$(FAULTS_BARE:%.c=$(BUILD)/%.o): private SANITIZE := $(if $(filter asan,$(D)),-DFAULTS_ASAN)
+$(BUILD)/tests/faults/faults: $(FAULTS_SRC:%.c=$(BUILD)/%.o) $(BUILD)/libops.a
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -rdynamic -o $@ $^ $(LIBS)
+
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
 # --- check ----------------------------------------------------------------
 # Each part writes its count to $(BUILD)/results/<part>; scripts/sum.sh adds them up.
 
-PARTS := unit fuzz-corpus mount docs
+PARTS := unit fuzz-corpus faults mount docs
 RESULTS := $(BUILD)/results
 TEST_ENV = CHROMAFS='$(BUILD)/chromafs' CHROMAFS_FIXTURES='$(BUILD)/fixtures' CHROMAFS_WRAPPER='$(TEST_WRAPPER)' \
            CHROMAFS_HELPERS='$(abspath $(BUILD))/tests/mount/helpers' TEST='$(TEST)'
@@ -180,6 +189,10 @@ check-unit: $(UNIT_BIN) fixtures ## run the unit tests
 .PHONY: check-fuzz-corpus
 check-fuzz-corpus: $(REPLAY_BIN) ## run every fuzz target once over its seeds
 	@$(TEST_ENV) RESULT=$(RESULTS)/fuzz-corpus scripts/check-corpus.sh $(REPLAY_BIN)
+
+.PHONY: check-faults
+check-faults: $(BUILD)/tests/faults/faults fixtures ## kill operations, and make their calls fail: a sample; FULL=1 for all of it
+	@$(TEST_ENV) RESULT=$(RESULTS)/faults tests/faults/run.sh '$(BUILD)/tests/faults/faults'
 
 .PHONY: check-mount
 check-mount: $(BUILD)/chromafs $(HELPER_BIN) fixtures ## run the tests of a mounted directory

@@ -16,4 +16,4 @@ scripts/install-deps.sh build test || give_up 'the packages that the tests need 
 rm -rf "$results"
 make -k -j "$(nproc)" all || give_up 'chromafs could not be built'
 make -k check-parts </dev/null
-exec scripts/sum.sh "$results/unit" "$results/fuzz-corpus" "$results/mount" "$results/docs"
+exec scripts/sum.sh "$results/unit" "$results/fuzz-corpus" "$results/faults" "$results/mount" "$results/docs"

@@ -1,0 +1,290 @@
+/*
+ * A fixture is cut down to the collections that matter, so that a run takes milliseconds; then the scenario spoils it as it needs.
+ */
+#include "tests/faults/scenario.h"
+
+#include <dirent.h>
+#include <err.h>
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ops/db.h"
+#include "tests/faults/aside.h"
+#include "tests/faults/tree.h"
+#include "tests/faults/wrong.h"
+
+#define UUID_SIZE 36
+
+/* Takes all but the kept collections away, as a deletion by Chroma at its best would. */
+static const char *const cut[] = { "DELETE FROM embeddings_queue WHERE substr(topic, -36) NOT IN (SELECT id FROM kept)",
+                                   "DELETE FROM collection_metadata WHERE collection_id NOT IN (SELECT id FROM kept)",
+                                   "DELETE FROM segments WHERE collection NOT IN (SELECT id FROM kept)",
+                                   "DELETE FROM collections WHERE id NOT IN (SELECT id FROM kept)",
+                                   "DELETE FROM segment_metadata WHERE segment_id NOT IN (SELECT id FROM segments)",
+                                   "DELETE FROM max_seq_id WHERE segment_id NOT IN (SELECT id FROM segments)",
+                                   "DELETE FROM embeddings WHERE segment_id NOT IN (SELECT id FROM segments)",
+                                   "DELETE FROM embedding_metadata WHERE id NOT IN (SELECT id FROM embeddings)",
+                                   "DELETE FROM embedding_metadata_array WHERE id NOT IN (SELECT id FROM embeddings)",
+                                   "DELETE FROM embedding_fulltext_search WHERE rowid NOT IN (SELECT id FROM embeddings)",
+                                   "VACUUM",
+                                   NULL };
+
+/* Collections that are kept: with records in the log and in the index, one whose vector Chroma has lost, one never persisted, one emptied. */
+#define FOUR "'types', 'lone-updated', 'unpersisted', 'emptied'"
+#define TWO "'types', 'unpersisted'"
+#define ONE "'types'"
+
+static const char *const empty_log[] = { "DELETE FROM embeddings_queue", NULL };
+/* More than SQLite's cache holds, so that it writes before it commits, in the VACUUM above all. */
+static const char *const large[] = {
+        "INSERT INTO embeddings_queue(seq_id, operation, topic, id) "
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100) "
+        "SELECT (SELECT min(seq_id) FROM embeddings_queue) - i, 3, (SELECT min(topic) FROM embeddings_queue), "
+        "printf('%d%.*c', i, 3000, 'x') FROM n",
+        "INSERT INTO embedding_metadata(id, key, string_value) "
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 250) "
+        "SELECT (SELECT min(id) FROM embeddings), 'key' || i, printf('%d%.*c', i, 8000, 'x') FROM n",
+        NULL,
+};
+static const char *const no_shadow[] = { "DROP TABLE embedding_fulltext_search_docsize", NULL };
+static const char *const stale_text[] = {
+        "INSERT INTO embedding_fulltext_search(rowid, string_value) VALUES(99999, 'nobody')",
+        "UPDATE embedding_fulltext_search SET string_value = 'another' WHERE rowid = (SELECT min(id) FROM embeddings)",
+        NULL,
+};
+static const char *const no_text_table[] = { "DROP TABLE embedding_fulltext_search", NULL };
+
+#define GONE_SEGMENT "'deadbeef-0000-4000-8000-000000000001'"
+#define GONE_COLLECTION "deadbeef-0000-4000-8000-000000000002"
+
+static const char *const orphan_rows[] = {
+        "INSERT INTO embeddings(id, segment_id, embedding_id, seq_id) VALUES(90001, " GONE_SEGMENT ", 'x', 1)",
+        "INSERT INTO embedding_metadata(id, key, string_value) VALUES(90001, 'chroma:document', 'a lost text')",
+        "INSERT INTO embedding_metadata(id, key, int_value) VALUES(90002, 'k', 5)",
+        "INSERT INTO embedding_metadata_array(id, key, int_value) VALUES(90001, 'n', 5), (90003, 'n', 6)",
+        "INSERT INTO embedding_fulltext_search(rowid, string_value) VALUES(90001, 'a lost text')",
+        "INSERT INTO max_seq_id(segment_id, seq_id) VALUES(" GONE_SEGMENT ", x'0000000000000001')",
+        "INSERT INTO segment_metadata(segment_id, key, int_value) VALUES(" GONE_SEGMENT ", 'hnsw:M', 5)",
+        "INSERT INTO collection_metadata(collection_id, key, int_value) VALUES('" GONE_COLLECTION "', 'k', 5)",
+        "INSERT INTO embeddings_queue(seq_id, operation, topic, id) VALUES(1, 3, 'persistent://default/default/" GONE_COLLECTION
+        "', 'x')",
+        NULL,
+};
+
+const char *const scenario_orphans[SCENARIO_ORPHANS] = { "deadbeef-0000-4000-8000-000000000003",
+                                                         "deadbeef-0000-4000-8000-000000000004" };
+
+/* Segment directories that no row knows. */
+static void add_orphans(const char *dir)
+{
+        DIR *d = opendir(dir);
+        struct dirent *entry;
+        char from[TREE_PATH] = "", to[TREE_PATH], pickle[TREE_PATH];
+        while (d != NULL && (entry = readdir(d)) != NULL)
+                if (strlen(entry->d_name) == UUID_SIZE &&
+                    access(tree_path(pickle, tree_path(from, dir, entry->d_name), "index_metadata.pickle"), F_OK) == 0)
+                        break;
+        if (d == NULL || entry == NULL)
+                errx(2, "%s: no segment directory to copy", dir);
+        for (int i = 0; i < SCENARIO_ORPHANS; i++)
+                tree_copy(from, tree_path(to, dir, scenario_orphans[i]));
+        (void) closedir(d);
+}
+
+static void add_leftovers(const char *dir)
+{
+        static const char trash[] = "{\"operation\": \"clean\", \"when\": \"2020-01-01T00:00:00Z\", \"keep_days\": 1}\n";
+        char state[TREE_PATH], path[TREE_PATH], inner[TREE_PATH];
+        (void) mkdir(tree_path(state, dir, ".chromafs"), 0700);
+        (void) mkdir(tree_path(path, state, "trash"), 0700);
+        (void) mkdir(tree_path(inner, path, "20200101T000000Z"), 0700);
+        tree_write(tree_path(path, inner, "trash.json"), trash, sizeof(trash) - 1);
+        tree_write(tree_path(path, inner, "rows.sqlite3"), "x", 1);
+        (void) mkdir(tree_path(path, state, "stage"), 0700);
+        (void) mkdir(tree_path(inner, path, "deadbeef-0000-4000-8000-000000000005"), 0700);
+        tree_write(tree_path(state, inner, "header.bin"), "half", 4);
+        tree_write(tree_path(inner, path, "etilqs_0123456789"), "half", 4);
+}
+
+#define PYTHON "chroma-0.5.23-nopurge" /* like 0.6.3 in all that matters, with a log to clean */
+#define RUST "chroma-1.5.9-nopurge"
+
+const struct scenario scenarios[] = {
+        { .name = "clean-python", .operation = "clean", .line = "", .fixture = PYTHON, .keep = FOUR, .in_parts = true },
+        { .name = "clean-rust", .operation = "clean", .line = "vacuum=0", .fixture = RUST, .keep = FOUR, .in_parts = true },
+        { .name = "clean-sentinel",
+          .operation = "clean",
+          .line = "",
+          .fixture = RUST,
+          .keep = TWO,
+          .sql = empty_log,
+          .in_parts = true },
+        { .name = "clean-large", .operation = "clean", .line = "", .fixture = RUST, .keep = ONE, .sql = large, .in_parts = true },
+        { .name = "fts-stale", .operation = "rebuild-fts", .line = "", .fixture = PYTHON, .keep = TWO, .sql = stale_text },
+        { .name = "fts-no-shadow",
+          .operation = "rebuild-fts",
+          .line = "tokenizer=unicode61",
+          .fixture = RUST,
+          .keep = TWO,
+          .sql = no_shadow },
+        { .name = "fts-missing", .operation = "rebuild-fts", .line = "", .fixture = RUST, .keep = TWO, .sql = no_text_table },
+        { .name = "orphans-python",
+          .operation = "clean-orphans",
+          .line = "",
+          .fixture = PYTHON,
+          .keep = TWO,
+          .sql = orphan_rows,
+          .prepare = add_orphans,
+          .has_orphans = true },
+        { .name = "orphans-rust",
+          .operation = "clean-orphans",
+          .line = "keep=0",
+          .fixture = RUST,
+          .keep = TWO,
+          .sql = orphan_rows,
+          .prepare = add_orphans,
+          .has_orphans = true },
+        { .name = "purge-python", .operation = "configure", .line = "automatically_purge=true", .fixture = PYTHON, .keep = FOUR },
+        { .name = "search-rust",
+          .operation = "configure",
+          .line = "ef_search=77",
+          .fixture = RUST,
+          .keep = FOUR,
+          .in_collection = "types" },
+        { .name = "backup-python", .operation = "backup", .line = "", .fixture = PYTHON, .keep = FOUR, .backup = true },
+        { .name = "backup-rust", .operation = "backup", .line = "", .fixture = RUST, .keep = FOUR, .backup = true },
+        { .name = "tidy-rust",
+          .operation = "tidy",
+          .line = "",
+          .fixture = RUST,
+          .keep = FOUR,
+          .prepare = add_leftovers,
+          .unchanging = true },
+        { .name = "wrong-twice", .wrong = &wrong_twice, .found_by = ACT_KILL_BEFORE, .line = "", .fixture = RUST, .keep = ONE },
+        { .name = "wrong-unsynced", .wrong = &wrong_unsynced, .found_by = ACT_POWER, .line = "", .fixture = RUST, .keep = ONE },
+        { .name = "wrong-late", .wrong = &wrong_late, .found_by = ACT_ENOMEM, .line = "", .fixture = RUST, .keep = ONE },
+        { .name = NULL },
+};
+
+static void run_sql(sqlite3 *db, const char *sql)
+{
+        char *message = NULL;
+        if (sqlite3_exec(db, sql, NULL, NULL, &message) != SQLITE_OK && strstr(message, "no such table") == NULL)
+                errx(2, "%s: %s", sql, message);
+        sqlite3_free(message);
+}
+
+static void run_all(sqlite3 *db, const char *const *statements)
+{
+        for (const char *const *sql = statements; *sql != NULL; sql++)
+                run_sql(db, *sql);
+}
+
+static sqlite3 *open_db(const char *dir)
+{
+        char path[TREE_PATH];
+        sqlite3 *db = NULL;
+        if (sqlite3_open(tree_path(path, dir, DB_FILE), &db) != SQLITE_OK)
+                errx(2, "%s: %s", path, sqlite3_errmsg(db));
+        (void) sqlite3_exec(db, "PRAGMA synchronous=OFF", NULL, NULL, NULL);
+        return db;
+}
+
+static bool is_segment(sqlite3 *db, const char *name)
+{
+        sqlite3_stmt *stmt = NULL;
+        if (sqlite3_prepare_v2(db, "SELECT 1 FROM segments WHERE id=?", -1, &stmt, NULL) != SQLITE_OK)
+                errx(2, "%s", sqlite3_errmsg(db));
+        (void) sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
+        bool found = sqlite3_step(stmt) == SQLITE_ROW;
+        (void) sqlite3_finalize(stmt);
+        return found;
+}
+
+static void remove_others(sqlite3 *db, const char *dir)
+{
+        char path[TREE_PATH];
+        DIR *d = opendir(dir);
+        for (struct dirent *entry; d != NULL && (entry = readdir(d)) != NULL;)
+                if (strlen(entry->d_name) == UUID_SIZE && !is_segment(db, entry->d_name))
+                        tree_remove_all(tree_path(path, dir, entry->d_name));
+        if (d == NULL)
+                give_up("%s", dir);
+        (void) closedir(d);
+}
+
+struct preparation {
+        const struct scenario *scenario;
+        const char *fixtures, *dir;
+};
+
+static void prepare(FILE *out, void *context)
+{
+        (void) out;
+        const struct preparation *p = context;
+        char fixture[TREE_PATH], from[TREE_PATH];
+        tree_copy(tree_path(from, tree_path(fixture, p->fixtures, p->scenario->fixture), "dir"), p->dir);
+        sqlite3 *db = open_db(p->dir);
+        char *keep = sqlite3_mprintf("CREATE TEMP TABLE kept AS SELECT id FROM collections WHERE name IN (%s)", p->scenario->keep);
+        run_sql(db, keep);
+        sqlite3_free(keep);
+        run_all(db, cut);
+        if (p->scenario->sql != NULL)
+                run_all(db, p->scenario->sql);
+        remove_others(db, p->dir);
+        (void) sqlite3_close(db);
+        if (p->scenario->prepare != NULL)
+                p->scenario->prepare(p->dir);
+}
+
+void scenario_prepare(const struct scenario *scenario, const char *fixtures, const char *dir)
+{
+        free(aside(prepare, &(struct preparation){ scenario, fixtures, dir }));
+}
+
+struct query { /* the ids of the collections that the statement gives for the name */
+        const char *dir, *sql, *name;
+};
+
+static void find_ids(FILE *out, void *context)
+{
+        const struct query *q = context;
+        sqlite3 *db = open_db(q->dir);
+        sqlite3_stmt *stmt = NULL;
+        if (sqlite3_prepare_v2(db, q->sql, -1, &stmt, NULL) != SQLITE_OK)
+                errx(2, "%s: %s", q->sql, sqlite3_errmsg(db));
+        (void) sqlite3_bind_text(stmt, 1, q->name, -1, SQLITE_STATIC);
+        while (sqlite3_step(stmt) == SQLITE_ROW)
+                (void) fprintf(out, "%s\n", (const char *) sqlite3_column_text(stmt, 0));
+        (void) sqlite3_finalize(stmt);
+        (void) sqlite3_close(db);
+}
+
+static int find_collections(const char *dir, const char *sql, const char *name, char (*ret)[64], int size)
+{
+        int count = 0;
+        char *ids = aside(find_ids, &(struct query){ dir, sql, name }), *rest = ids;
+        for (char *id; count < size && (id = strsep(&rest, "\n")) != NULL && *id != '\0';)
+                (void) snprintf(ret[count++], sizeof(*ret), "%s", id);
+        free(ids);
+        return count;
+}
+
+void scenario_collection(const struct scenario *scenario, const char *dir, char ret[64])
+{
+        char found[1][64] = { "" };
+        if (scenario->in_collection != NULL &&
+            find_collections(dir, "SELECT id FROM collections WHERE name=?", scenario->in_collection, found, 1) == 0)
+                errx(2, "%s: there is no such collection", scenario->in_collection);
+        memcpy(ret, found[0], sizeof(found[0]));
+}
+
+int scenario_collections(const char *dir, char (*ret)[64], int size)
+{
+        return find_collections(dir, "SELECT id FROM collections ORDER BY name", "", ret, size);
+}
