@@ -15,6 +15,7 @@ VERSIONS='0.4.3 0.4.24 0.5.0 0.5.11 0.5.23 0.6.3 1.0.20 1.5.9'
 tests() {
     echo "live: 0.6.3 1.5.9"
     echo "wal_live: 0.6.3 1.5.9"
+    echo "operations_live: 0.6.3 1.5.9"
     echo "journal: 0.6.3 1.5.9"
     echo "chops: 0.5.23 0.6.3"
     echo "wal_chops: 0.5.23 0.6.3"
@@ -22,6 +23,7 @@ tests() {
     echo "migrate: 0.4.24"
     echo "fresh: $VERSIONS"
     echo "fixture: $(cd tests/fixtures && printf '%s\n' chroma-*.tar.xz | sed 's/^chroma-//; s/[.]tar[.]xz$//' | tr '\n' ' ')"
+    echo "operations: $(cd tests/fixtures && printf '%s\n' chroma-*.tar.xz | sed 's/^chroma-//; s/[.]tar[.]xz$//' | tr '\n' ' ')"
 }
 
 give_up() {

@@ -1,0 +1,64 @@
+#!/bin/sh
+# Operations change nothing that Chroma answers, and what it writes afterwards is there, also after a restart: on the directories that
+# each release wrote.
+# limit: 300
+# shellcheck source=tests/chroma/lib.sh
+. "$CHROMAFS_CHROMA/lib.sh"
+
+# answers DIR FILE [--right]: of a copy, without what tells of the log alone
+answers() {
+    rm -rf "$WORK/answers-copy"
+    cp -a "$1" "$WORK/answers-copy"
+    rm -rf "$WORK/answers-copy/.chromafs"
+    chroma "$version" "$CHROMAFS_CHROMA/answers.py" "$WORK/answers-copy" ${3:+"$3"} >"$2.all"
+    jq -S 'del(.collections[].containing)' "$2.all" >"$2"
+}
+
+# operate NAME LINE: with the sentence if it fails
+operate() {
+    echo "$2" >"$MNT/$1" || fail "$1: $(cat "$MNT/last_error")"
+}
+
+# all_operations BACKUP
+all_operations() {
+    mount_dir "$DIR" "$MNT"
+    operate backup "to=$1"
+    operate clean 1
+    operate rebuild-fts 1
+    operate clean-orphans 1
+    if [ -z "${SKIPC-}" ] && [ -e "$MNT/config/automatically_purge" ]; then
+        purge=$(cat "$MNT/config/automatically_purge")
+        operate config/automatically_purge "$([ "$purge" = true ] && echo false || echo true)"
+        operate config/automatically_purge "$purge"
+    fi
+    unmount
+    assert_eq ok "$(sqlite3 "$DIR/chroma.sqlite3" 'PRAGMA integrity_check')"
+}
+
+# exercise ROUND: 0.5.6 to 0.5.12 purge rows of other collections, and so lose vectors by themselves
+exercise() {
+    [ "$version" != 0.5.11 ] || return 0
+    chroma "$version" "$CHROMAFS_CHROMA/exercise.py" work "$DIR" "$WORK/state.json" "$1"
+    chroma "$version" "$CHROMAFS_CHROMA/exercise.py" check "$DIR" "$WORK/state.json"
+}
+
+# play ROUND: operations, and what Chroma says of them
+play() {
+    note "round $1"
+    answers "$DIR" "$WORK/before.json"
+    all_operations "$WORK/backup"
+    answers "$DIR" "$WORK/after.json" --right
+    assert_same_file "$WORK/before.json" "$WORK/after.json"
+    answers "$WORK/backup" "$WORK/backup.json"
+    assert_same_file "$WORK/before.json" "$WORK/backup.json"
+    rm -r "$WORK/backup"
+    exercise "$1"
+}
+
+truth=$CHROMAFS_FIXTURES/chroma-$SUBJECT/truth.json
+version=$(jq -r .chroma_version "$truth")
+copy_fixture "chroma-$SUBJECT"
+play 1
+[ -z "${FULL-}" ] || play 2
+all_operations "$WORK/backup"
+[ "$version" = 0.5.11 ] || chroma "$version" "$CHROMAFS_CHROMA/exercise.py" check "$DIR" "$WORK/state.json"
