@@ -2,14 +2,20 @@
 # usage: make_dir.sh records BASE DIR [RECORDS [DIMENSION]]
 #        make_dir.sh collections BASE DIR [COLLECTIONS]
 #        make_dir.sh log BASE DIR [ROWS [DIMENSION [COLLECTIONS]]]
+#        make_dir.sh applied BASE DIR [ROWS [DIMENSION [COLLECTIONS]]]
+#        make_dir.sh documents BASE DIR [RECORDS]
 # Makes a large persist directory in DIR, which must not exist yet, from the tables of BASE (the chroma.sqlite3 of a fixture of Chroma 0.6.3,
 # so that Chroma itself accepts it):
 #   records      one collection, its index with one deleted element for every ten records, a full-text row for each record,
 #                and 1,000 rows of the write-ahead log behind the position of the index
 #   collections  many collections that were never written to
 #   log          rows of the write-ahead log and nothing else: ADDs with a vector, a document and some metadata, of each collection in turn
+#   applied      the same, and both segments have applied all of them: the vectors are in the indexes, and the records in table embeddings (without
+#                metadata: what a VACUUM copies besides is small). A collection has 17 rows at least.
+#   documents    one collection whose vectors were never saved; each record has a document of some 40 words, and the full-text index is there
 set -eu
 MAKE_INDEX=${MAKE_INDEX:-$(dirname "$0")/make_index}
+MAKE_LOG=${MAKE_LOG:-$(dirname "$0")/make_log}
 
 say_sql() { printf '%s\n' "$@"; }
 
@@ -75,6 +81,47 @@ FROM row;
 EOF
 }
 
+# Positions at the last row of each collection.
+applied_sql() {
+    awk -v rows="$1" -v dimension="$2" -v count="$3" "$awk_ids"'
+    BEGIN {
+        for (n = 1; n <= count; n++) {
+            collection(n, sprintf("collection-%05d", n), dimension)
+            for (kind = 2; kind <= 3; kind++)
+                printf "INSERT INTO max_seq_id VALUES(\047%s\047,x\047%016X\047);\n", id(kind, n), rows - count + n
+        }
+    }'
+}
+
+segment_dirs() { awk -v count="$2" -v dir="$1" "$awk_ids"' BEGIN { for (n = 1; n <= count; n++) print dir "/" id(2, n) }'; }
+
+# Few of the words are frequent, as in a language.
+documents_sql() {
+    awk -v records="$1" "$awk_ids"'
+    function word(  w, i) {
+        for (i = 2 + int(rand() * 4); i > 0; i--)
+            w = w substr("bcdfghklmnprstvw", 1 + int(rand() * 16), 1) substr("aeiou", 1 + int(rand() * 5), 1)
+        return w
+    }
+    BEGIN {
+        srand(1)
+        collection(1, "documents", 3)
+        for (i = 0; i < 20000; i++)
+            words[i] = word()
+        for (n = 1; n <= records; n++) {
+            document = n
+            for (i = 20 + int(rand() * 40); i > 0; i--)
+                document = document " " words[int(20000 ^ rand()) - 1]
+            printf "INSERT INTO embeddings(id,segment_id,embedding_id,seq_id) VALUES(%d,\047%s\047,\047id-%d\047,x\047%016X\047);\n", n, id(3, 1), n, n
+            printf "INSERT INTO embedding_metadata(id,key,string_value) VALUES(%d,\047chroma:document\047,\047%s\047);\n", n, document
+        }
+        printf "INSERT INTO max_seq_id VALUES(\047%s\047,x\047%016X\047);\n", id(3, 1), records
+        printf "INSERT INTO embeddings_queue(seq_id,operation,topic,id,metadata) VALUES(%d,1,\047persistent://default/default/%s\047,\047id-1\047,\047{}\047);\n",
+            records, id(1, 1)
+    }'
+    say_sql "INSERT INTO embedding_fulltext_search(rowid,string_value) SELECT id,string_value FROM embedding_metadata WHERE key='chroma:document';"
+}
+
 # apply DIR: runs the SQL of stdin; only speed, the directory need not survive the machine
 apply() {
     { say_sql 'PRAGMA journal_mode=OFF;' 'PRAGMA synchronous=OFF;' 'BEGIN;' && empty_tables && cat && say_sql 'COMMIT;' 'VACUUM;'; } |
@@ -94,5 +141,13 @@ records)
     mkdir "$dir/00000002-0000-4000-8000-000000000001"
     "$MAKE_INDEX" "$dir/00000002-0000-4000-8000-000000000001" "$elements" "$dimension" 11
     ;;
+applied)
+    rows=${4:-100000} dimension=${5:-384} count=${6:-1}
+    applied_sql "$rows" "$dimension" "$count" | apply "$dir"
+    segment_dirs "$dir" "$count" | xargs mkdir
+    segment_dirs "$dir" "$count" | xargs -I SEGMENT "$MAKE_INDEX" SEGMENT $((rows / count)) "$dimension" 100000000
+    "$MAKE_LOG" "$dir/chroma.sqlite3" "$(segment_dirs "$dir" 1)" "$rows" "$dimension" "$count"
+    ;;
+documents) documents_sql "${4:-100000}" | apply "$dir" ;;
 *) exit 2 ;;
 esac

@@ -4,7 +4,8 @@
  * usage: make_index DIRECTORY ELEMENTS DIMENSION DELETED_EVERY
  *
  * Element i (from 0) has label i + 1 and the id "id-<i + 1>"; each whose label is a multiple of DELETED_EVERY is marked deleted and unknown
- * to the pickle, which has the shape of Chroma 0.6.3. Links are random, as many as there is room for; every 16th element is on level 1.
+ * to the pickle, which has the shape of Chroma 0.6.3. Links are random, as many as there is room for, or elements; every 16th element is
+ * on level 1.
  */
 #include <errno.h>
 #include <math.h>
@@ -49,6 +50,12 @@ static void put(FILE *f, uint64_t value, size_t size)
                 (void) fputc((int) (value >> (8 * i) & 0xff), f);
 }
 
+static void put_zeros(FILE *f, uint32_t count)
+{
+        for (uint32_t i = 0; i < count; i++)
+                (void) fputc(0, f);
+}
+
 /* The same numbers on every machine. */
 static uint32_t next_random(void)
 {
@@ -82,19 +89,26 @@ static void write_header(const struct shape *s)
         finish(f);
 }
 
-/* To others whose numbers are multiples of `step`, as the element's own is. */
+static uint32_t link_count(uint32_t room, uint32_t elements, uint32_t step)
+{
+        uint32_t others = (elements - 1) / step;
+        return others < room ? others : room;
+}
+
+/* To others whose numbers are multiples of `step`, as the element's own is: one out of each of as many parts, so that none is there twice. */
 static void put_links(FILE *f, uint32_t room, uint32_t elements, uint32_t step, uint32_t self)
 {
-        uint32_t choices = (elements - 1) / step + 1;
-        for (uint32_t i = 0; i < room; i++)
-                put(f, (self / step + 1 + next_random() % (choices - 1)) % choices * step, 4);
+        uint32_t others = (elements - 1) / step, count = link_count(room, elements, step), part = count == 0 ? 0 : others / count;
+        for (uint32_t i = 0; i < count; i++)
+                put(f, (self / step + 1 + i * part + next_random() % part) % (others + 1) * step, 4);
+        put_zeros(f, 4 * (room - count));
 }
 
 static void write_records(const struct shape *s)
 {
         FILE *f = create(s, "data_level0.bin");
         for (uint32_t label = 1; label <= s->elements; label++) {
-                put(f, 2 * M, 2);
+                put(f, link_count(2 * M, s->elements, 1), 2);
                 put(f, label % s->deleted_every == 0, 2);
                 put_links(f, 2 * M, s->elements, 1, label - 1);
                 for (uint32_t i = 0; i < s->dimension; i++)
@@ -112,7 +126,7 @@ static void write_lengths_and_lists(const struct shape *s)
                 bool upper = i % LEVEL_STEP == 0;
                 put(lists, upper ? 4 * M + 4 : 0, 4);
                 if (upper) {
-                        put(lists, M, 4);
+                        put(lists, link_count(M, s->elements, LEVEL_STEP), 4);
                         put_links(lists, M, s->elements, LEVEL_STEP, i);
                 }
         }
