@@ -47,15 +47,20 @@ def containing(collection, records, wrong):
     return found
 
 
-def main():
-    directory, wrong = sys.argv[1], []
-    result = truth.dump(directory)
+def ask(directory):
+    """(what it answers, sentences on what is wrong)"""
+    result, wrong = truth.dump(directory), []
     for entry in result["collections"]:
         client = truth.open_client(directory, entry["tenant"], entry["database"])
         collection = client.get_collection(entry["name"], embedding_function=None)
         entry["containing"] = containing(collection, entry["records"], wrong)
         if "missing" not in entry and entry["records"]:
             entry["neighbours"] = nearest(collection, entry["records"])
+    return result, wrong
+
+
+def main():
+    result, wrong = ask(sys.argv[1])
     json.dump(result, sys.stdout, indent=0, sort_keys=True)
     print()
     for sentence in wrong:

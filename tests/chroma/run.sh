@@ -16,6 +16,7 @@ tests() {
     echo "live: 0.6.3 1.5.9"
     echo "wal_live: 0.6.3 1.5.9"
     echo "operations_live: 0.6.3 1.5.9"
+    echo "faults: 0.5.23 1.5.9"
     echo "journal: 0.6.3 1.5.9"
     echo "chops: 0.5.23 0.6.3"
     echo "wal_chops: 0.5.23 0.6.3"
@@ -46,7 +47,7 @@ trap 'rm -rf "$links"' EXIT
 trap 'exit 1' HUP INT TERM
 make_links "$links"
 "$here/venvs.sh" || give_up 'the environments of the Chroma releases could not be made'
-[ -n "${CHROMAFS-}" ] || make -s all fixtures || give_up 'chromafs could not be built'
+[ -n "${CHROMAFS-}" ] || make -s all build/tests/faults/faults fixtures || give_up 'chromafs could not be built'
 status=0
 CI=true JOBS=${JOBS:-2} CHROMAFS_CHROMA=$here LOGS=${LOGS:-build/results/chroma-logs} \
     REPEAT=${REPEAT:-tests/chroma/run.sh} tests/mount/run.sh "$links" || status=$?

@@ -169,11 +169,13 @@ bool bench_learn(struct bench *bench, FILE *out)
         start_over(bench);
         bench->old = state_of(bench->work, bench->scratch);
         bench->source = copies_key(bench->work);
+        left_keep_as(&bench->left, bench->work, "old");
         operate(bench, bench->child, NULL, "copy", &none, CHILD_RECORD);
         if (!succeeded(bench->child))
                 return report(out, bench->child, "without any fault");
         bench->kept = bench->child->kept;
         bench->new = state_of(bench->work, bench->scratch);
+        left_keep_as(&bench->left, bench->work, "new");
         bool same = strcmp(bench->old, bench->new) == 0;
         if (same != (bench->scenario->backup || bench->scenario->unchanging)) {
                 (void) fprintf(out, "    without any fault: the directory %s\n", same ? "did not change" : "changed");
@@ -230,7 +232,7 @@ static bool go_on(struct bench *bench, const char *state, FILE *out)
         return !bench->scenario->backup || copies_check(bench->out, bench->old, bench->scratch, COPIES_ANY_MODE, out);
 }
 
-static struct verdict *look(struct bench *bench)
+static struct verdict *look(struct bench *bench, const struct call_fault *fault)
 {
         struct verdict *v;
         uint64_t key = tree_key(bench->work) ^ (bench->scenario->backup ? tree_key(bench->out) * 3 : 0);
@@ -242,6 +244,7 @@ static struct verdict *look(struct bench *bench)
                 give_up("memory");
         v->key = key;
         v->state = state_of(bench->work, bench->scratch);
+        left_show(&bench->left, bench->work, fault);
         HASH_ADD(hh, bench->seen, key, sizeof(key), v);
         return v;
 }
@@ -329,7 +332,7 @@ bool bench_try(struct bench *bench, const struct call_fault *fault, FILE *out)
 {
         start_over(bench);
         operate(bench, bench->child, NULL, "copy", fault, CHILD_QUIET);
-        struct verdict *v = look(bench);
+        struct verdict *v = look(bench, fault);
         if (!is_expected(bench, v, fault->act, out) || (bench->scenario->backup && !copy_is_expected(bench, fault, out)))
                 return false;
         if (!v->good)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "tests/faults/child.h"
+#include "tests/faults/left.h"
 #include "tests/faults/scenario.h"
 #include "tests/faults/tree.h"
 
@@ -33,6 +34,7 @@ struct bench { /* where a worker works */
         uint64_t source;          /* of a backup: the key of what must not change */
         struct child *child, *next;
         struct verdict *seen;
+        struct left left; /* zeroed by bench_open(); the caller may set it then */
 };
 
 /* Makes the folders below root, which must not be there. */

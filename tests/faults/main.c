@@ -1,7 +1,10 @@
 /*
  * faults: each operation, killed and failing at each of its calls.
  *
- *   faults [--all] [--sites] [--sample=N] [--seed=N] [--scenario=GLOB] [--only=KIND:ORDINAL:ACT] [--jobs=N] [--list] FIXTURES
+ *   faults [--all] [--sites] [--sample=N] [--seed=N] [--scenario=GLOB] [--only=KIND:ORDINAL:ACT] [--jobs=N] [--list]
+ *          [--leave=DIR [--leave-count=N]] FIXTURES
+ *
+ * --leave keeps up to N (8) of the directories that each scenario leaves: see left.h.
  *
  * Prints a line for each scenario, and what was wrong with the way to repeat it; ends with `N passed, N failed`, counted in scenarios.
  */
@@ -15,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,7 +36,8 @@
 struct settings {
         struct choice choice;
         const char *scenario, *fixtures, *program;
-        unsigned jobs;
+        const char *leave;
+        unsigned jobs, leave_count;
         bool list;
 };
 
@@ -139,6 +144,7 @@ static pid_t start_worker(const struct settings *settings, const struct bench *l
         (void) snprintf(root, sizeof(root), "%s/%u", base, job);
         bench_open(&bench, learnt->scenario, learnt->prepared, root, 0);
         bench_teach(&bench, learnt);
+        bench.left = (struct left){ learnt->left.dir, job, settings->leave_count / settings->jobs, 0, settings->choice.seed };
         work(settings, &bench, cases, job, progress);
         bench_close(&bench);
         _exit(0);
@@ -225,6 +231,14 @@ static bool run_learnt(const struct settings *settings, const struct bench *benc
         return good || settings->list;
 }
 
+/* The folder below --leave; ret has TREE_PATH / 4 bytes. */
+static const char *make_left(const struct settings *settings, const struct scenario *scenario, char *ret)
+{
+        if (snprintf(ret, TREE_PATH / 4, "%s/%s", settings->leave, scenario->name) >= TREE_PATH / 4 || mkdir(ret, 0700) < 0)
+                give_up("%s", ret);
+        return ret;
+}
+
 static bool run_scenario(const struct settings *settings, const struct scenario *scenario)
 {
         char prepared[TREE_PATH / 4], root[TREE_PATH / 4];
@@ -233,6 +247,9 @@ static bool run_scenario(const struct settings *settings, const struct scenario 
         (void) snprintf(root, sizeof(root), "%s/first", base);
         scenario_prepare(scenario, settings->fixtures, prepared);
         bench_open(&bench, scenario, prepared, root, EVENTS);
+        char left[TREE_PATH / 4];
+        if (settings->leave != NULL && scenario->wrong == NULL)
+                bench.left.dir = make_left(settings, scenario, left);
         bool good = bench_learn(&bench, stdout);
         if (!good)
                 (void) printf("  FAIL %s: it can't be tried\n", scenario->name);
@@ -255,8 +272,7 @@ static _Noreturn void usage(const struct settings *s)
 {
         (void) fprintf(stderr,
                        "usage: %s [--all] [--sites] [--sample=N] [--seed=N] [--scenario=GLOB] [--only=KIND:ORDINAL:ACT] [--jobs=N] "
-                       "[--list] "
-                       "FIXTURES\n",
+                       "[--list] [--leave=DIR [--leave-count=N]] FIXTURES\n",
                        s->program);
         exit(2);
 }
@@ -285,6 +301,12 @@ static void set_option(struct settings *s, int option, const char *value)
         case 'l':
                 s->list = true;
                 break;
+        case 'L':
+                s->leave = value;
+                break;
+        case 'c':
+                s->leave_count = number(value);
+                break;
         case 'o':
                 if (cases_parse(value, &s->choice.only))
                         break;
@@ -304,6 +326,8 @@ static void parse(struct settings *s, int argc, char **argv)
                                                  { "only", required_argument, NULL, 'o' },
                                                  { "jobs", required_argument, NULL, 'j' },
                                                  { "list", no_argument, NULL, 'l' },
+                                                 { "leave", required_argument, NULL, 'L' },
+                                                 { "leave-count", required_argument, NULL, 'c' },
                                                  { NULL, 0, NULL, 0 } };
         for (int c; (c = getopt_long(argc, argv, "", options, NULL)) >= 0;)
                 set_option(s, c, optarg);
@@ -333,7 +357,9 @@ static void make_base(void)
 
 int main(int argc, char **argv)
 {
-        struct settings s = { .program = argv[0], .scenario = "*", .jobs = (unsigned) sysconf(_SC_NPROCESSORS_ONLN) };
+        struct settings s = {
+                .program = argv[0], .scenario = "*", .leave_count = 8, .jobs = (unsigned) sysconf(_SC_NPROCESSORS_ONLN)
+        };
         unsigned passed = 0, failed = 0;
         parse(&s, argc, argv);
         site_init();
