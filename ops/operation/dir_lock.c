@@ -15,8 +15,7 @@
 #include <sys/sysmacros.h>
 
 #include "ops/cleanup.h"
-
-#define COMM_SIZE 17 /* TASK_COMM_LEN, and the newline */
+#include "ops/operation/process_name.h"
 
 DEFINE_CLEANUP(FILE *, fclose)
 
@@ -46,30 +45,18 @@ static int holder(int fd)
         return pid;
 }
 
-/* The name that a process has given itself, as far as it can be printed. */
-static void name_of(int pid, char name[COMM_SIZE])
-{
-        char path[32];
-        (void) snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-        CLEANUP(fclose)
-        FILE *comm = fopen(path, "re");
-        if (comm == NULL || fgets(name, COMM_SIZE, comm) == NULL)
-                name[0] = '\0';
-        name[strcspn(name, "\n")] = '\0';
-        for (char *p = name; *p != '\0'; p++)
-                if (*p < ' ' || *p > '~')
-                        *p = '?';
-}
-
 static int busy(int fd, struct error *e)
 {
-        char name[COMM_SIZE], who[64] = "";
+        char path[32], name[PROCESS_NAME_SIZE], shown[PROCESS_SHOWN_SIZE], who[PROCESS_SHOWN_SIZE + 4] = "";
         int pid = holder(fd);
         if (pid > 0) {
-                name_of(pid, name);
-                (void) snprintf(who, sizeof(who), " (process %d%s%s)", pid, name[0] != '\0' ? ", " : "", name);
+                (void) snprintf(path, sizeof(path), "/proc/%d", pid);
+                CLEANUP(close)
+                int pid_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                process_name(pid_fd, name);
+                (void) snprintf(who, sizeof(who), ": %s", process_show(pid, name, shown));
         }
-        return error_set(e, EBUSY, "another operation runs on this directory%s: wait for its end, or cancel it", who);
+        return error_set(e, EBUSY, "another operation runs on this directory%s; wait for its end, or cancel it", who);
 }
 
 /* NFS without its lock manager, and file systems that are served by programs, have no flock; NFS wants a file that is open for writing: EBADF. */

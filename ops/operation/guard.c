@@ -190,12 +190,13 @@ int guard_look(int persist_fd, struct guard_finding *ret, struct error *e)
 int guard_check(int persist_fd, struct error *e)
 {
         struct guard_finding found;
+        char shown[PROCESS_SHOWN_SIZE];
         int r = guard_look(persist_fd, &found, e);
         if (r < 0)
                 return r;
         if (found.writer && found.pid != 0)
-                return error_set(e, EBUSY, "pid %d (%s) has %s open for writing: end it first, or write force=1", (int) found.pid,
-                                 found.command, found.file);
+                return error_set(e, EBUSY, "%s has %s open for writing: end it first, or write force=1",
+                                 process_show(found.pid, found.command, shown), found.file);
         if (found.writer)
                 return error_set(
                         e, EBUSY,
@@ -204,7 +205,6 @@ int guard_check(int persist_fd, struct error *e)
         if (found.blind)
                 return error_set(e, EBUSY,
                                  "it can't be found out here whether another process has the directory open for writing: make sure "
-                                 "that none "
-                                 "has, then write force=1");
+                                 "that none has, then write force=1");
         return 0;
 }

@@ -19,15 +19,14 @@
 #include <sys/types.h>
 
 #include "ops/error.h"
-
-#define GUARD_NAME_SIZE 64
+#include "ops/operation/process_name.h"
 
 struct guard_finding {
-        bool writer;                   /* someone has it open for writing */
-        bool blind;                    /* no writer was found, but neither detector could tell for every file */
-        pid_t pid;                     /* 0: unknown */
-        char command[GUARD_NAME_SIZE]; /* its comm, "" when unknown */
-        char file[64];                 /* which file: "chroma.sqlite3", or "<uuid>/header.bin" */
+        bool writer;                     /* someone has it open for writing */
+        bool blind;                      /* no writer was found, but neither detector could tell for every file */
+        pid_t pid;                       /* 0: unknown */
+        char command[PROCESS_NAME_SIZE]; /* its comm, "" when unknown */
+        char file[64];                   /* which file: "chroma.sqlite3", or "<uuid>/header.bin" */
 };
 
 /* Looks at chroma.sqlite3, its journal, and the index files of every directory with a UUID's name. 0, or a failure of looking at all. Takes some microseconds a file. */

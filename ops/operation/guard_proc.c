@@ -19,7 +19,7 @@
 #include <sys/vfs.h>
 
 #include "ops/operation/plain_dir.h"
-#include "ops/text.h"
+#include "ops/operation/process_name.h"
 
 /* The inode of the first pid namespace, fixed in the kernel's include/linux/proc_ns.h. */
 #define FIRST_PID_NAMESPACE "pid:[4026531836]"
@@ -76,21 +76,6 @@ static int which_file(const struct search *s, int pid_fd, const char *descriptor
         return *ret != NULL;
 }
 
-/* A process may call itself anything: only text that is safe in a sentence stays. */
-static void read_command(int pid_fd, char command[GUARD_NAME_SIZE])
-{
-        ssize_t len = read_small(pid_fd, "comm", command, GUARD_NAME_SIZE);
-        if (len < 0)
-                len = 0;
-        if (len > 0 && command[len - 1] == '\n')
-                len--;
-        command[len] = '\0';
-        bool text = utf8_valid(command, (size_t) len);
-        for (ssize_t i = 0; i < len; i++)
-                if ((unsigned char) command[i] < 0x20 || command[i] == 0x7f || (!text && (unsigned char) command[i] >= 0x80))
-                        command[i] = '?';
-}
-
 /* 1 when it is a writer's, 0 when not, -EACCES when that may not be known. */
 static int look_at_descriptor(struct search *s, int pid_fd, const char *pid, const char *descriptor)
 {
@@ -106,7 +91,7 @@ static int look_at_descriptor(struct search *s, int pid_fd, const char *pid, con
         s->found->writer = true;
         s->found->pid = (pid_t) strtol(pid, NULL, 10);
         memcpy(s->found->file, file->name, sizeof(s->found->file));
-        read_command(pid_fd, s->found->command);
+        process_name(pid_fd, s->found->command);
         return 1;
 }
 

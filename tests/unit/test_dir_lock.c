@@ -134,7 +134,7 @@ static void check_name(const struct place *p, const char *name, const char *show
         bool named = is_named(p);
         pid_t pid = holder(p, name, &end);
         assert_int_equal(dir_lock(p->fd, &e), -EBUSY);
-        (void) snprintf(expected, sizeof(expected), "(process %d, %s)", pid, shown);
+        (void) snprintf(expected, sizeof(expected), ": pid %d (%s);", pid, shown);
         if (named && strstr(e.text, expected) == NULL)
                 fail_msg("'%s' does not say %s", e.text, expected);
         (void) close(end);
