@@ -124,11 +124,15 @@ static bool has_work(const struct operation *op)
         return !op->type->silent || op->command->dry_run || tidy_is_needed(op->dirfd);
 }
 
-/* What a crash left is tidied first, unless someone may be using it: a forced operation is not alone. */
+/* What a crash left is tidied first, unless someone may be using it: a forced operation is not alone. Old trash makes room perhaps; what of it can't be
+   removed is nothing to refuse an operation for, and follow_up() says it. */
 static int tidy_first(struct operation *op)
 {
         bool may = !op->type->silent && !op->type->beside_live && !op->command->force;
-        return may && tidy_is_needed(op->dirfd) ? tidy(op->state, &op->error) : 0;
+        if (!may || !tidy_is_needed(op->dirfd))
+                return 0;
+        (void) trash_expire(op->state, NULL);
+        return tidy_stage(op->state, &op->error);
 }
 
 /* What only reads the directory (a backup, of a full disk perhaps) goes on where nothing can be written to it. */

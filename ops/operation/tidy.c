@@ -57,13 +57,19 @@ static int empty_stage(struct state_dir *state, struct trash **trash, struct err
         return first < 0 ? first : r;
 }
 
-int tidy(struct state_dir *state, struct error *e)
+int tidy_stage(struct state_dir *state, struct error *e)
 {
         CLEANUP(trash_free)
         struct trash *trash = NULL;
         int r = empty_stage(state, &trash, e);
         if (r < 0 && trash != NULL)
                 trash_give_up(trash);
+        return r;
+}
+
+int tidy(struct state_dir *state, struct error *e)
+{
+        int r = tidy_stage(state, e);
         int expired = trash_expire(state, r < 0 ? NULL : e);
         return r < 0 ? r : expired;
 }

@@ -18,6 +18,9 @@ bool tidy_is_needed(int persist_fd);
 /* Tidies, under the directory's lock, after the guard. 0 when there was nothing. */
 int tidy(struct state_dir *state, struct error *e);
 
+/* The part of it that other operations need done before them: stage/ only. */
+int tidy_stage(struct state_dir *state, struct error *e);
+
 /* The same as an operation, which a front end runs when it begins to serve a directory; with someone else in the directory it does nothing, and succeeds. */
 extern const struct operation_type operation_tidy;
 

@@ -515,6 +515,28 @@ static void empties_trash(void **state)
         assert_int_equal(count_trash(p), 1);
 }
 
+/* Old trash that can't be removed is said, by every operation that succeeds, and keeps none from running. */
+static void keeps_trash(void **state)
+{
+        const struct place *p = *state;
+        leave_over(p);
+        int fd = openat(p->fd, STATE_DIR "/trash", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        const char *name = "20200101T000000Z"; /* and deeper than what is removed */
+        for (unsigned i = 0; i < TREE_DEPTH_MAX + 3; i++, name = "d") {
+                assert_int_equal(mkdirat(fd, name, 0700), 0);
+                int below = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                assert_true(below >= 0);
+                (void) close(fd);
+                fd = below;
+        }
+        (void) close(fd);
+        struct json_object *outcome = start(p, &ordinary, "", 0);
+        assert_int_equal(scene->calls, 1);
+        assert_false(scene->left_over);
+        assert_non_null(strstr(string_of(outcome, "trash_error"), "20200101T000000Z"));
+        json_object_put(outcome);
+}
+
 static void types(void **state)
 {
         (void) state;
@@ -554,6 +576,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(history_fails, setup, teardown),
                 cmocka_unit_test_setup_teardown(state_fails, setup, teardown),
                 cmocka_unit_test_setup_teardown(empties_trash, setup, teardown),
+                cmocka_unit_test_setup_teardown(keeps_trash, setup, teardown),
                 cmocka_unit_test(types),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
