@@ -24,7 +24,7 @@
 #include "ops/operation/plain_dir.h"
 
 #define HISTORY_PATH STATE_DIR "/" HISTORY_FILE
-#define STAGED_FILE "tmp.history" /* tidy.c removes what begins so */
+#define STAGED_FILE STAGE_TEMPORARY "history"
 
 static int fail(struct error *e, int err, const char *what)
 {

@@ -1,7 +1,7 @@
 /*
  * `.chromafs/` in a persist directory: what chromafs itself keeps there.
  *
- *   stage/            files being made; what a crash leaves there is tidied (tidy.h)
+ *   stage/            files being made; what a crash leaves there is tidied (tidy.h): STAGE_TEMPORARY… removed, all else moved to the trash
  *   trash/<time>/     what operations took away, and trash.json: by which operation, when, and for how many days it is kept
  *   history.jsonl     see history.h
  *
@@ -21,6 +21,7 @@
 #include "ops/error.h"
 
 #define STATE_DIR ".chromafs"
+#define STAGE_TEMPORARY "tmp." /* how names begin of files in stage/ that are worth nothing to anyone */
 
 struct state_dir;
 

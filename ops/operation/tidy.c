@@ -24,7 +24,7 @@ bool tidy_is_needed(int persist_fd)
 /* SQLite's own temporary files, and ours: worth nothing to anyone. */
 static bool is_temporary(const char *name)
 {
-        return strncmp(name, "etilqs_", strlen("etilqs_")) == 0 || strncmp(name, "tmp.", strlen("tmp.")) == 0;
+        return strncmp(name, "etilqs_", strlen("etilqs_")) == 0 || strncmp(name, STAGE_TEMPORARY, strlen(STAGE_TEMPORARY)) == 0;
 }
 
 static int put_away(struct state_dir *state, struct trash **trash, const char *name, struct error *e)

@@ -25,6 +25,7 @@
 #include <sys/stat.h>
 
 #include "ops/db.h"
+#include "ops/operation/state_dir.h"
 
 #define JOURNAL_FILE DB_FILE "-journal"
 #define WAL_FILE DB_FILE "-wal"
@@ -140,8 +141,9 @@ static const char *temporary_name(struct write_vfs *vfs)
                 (void) snprintf(vfs->temporary_name, sizeof(vfs->temporary_name), ".chromafs-%016llx.tmp",
                                 (unsigned long long) random);
         else
-                (void) snprintf(vfs->temporary_name, sizeof(vfs->temporary_name), "/proc/self/fd/%d/sqlite-%016llx.tmp",
-                                vfs->temporary_fd, (unsigned long long) random);
+                (void) snprintf(vfs->temporary_name, sizeof(vfs->temporary_name),
+                                "/proc/self/fd/%d/" STAGE_TEMPORARY "sqlite-%016llx", vfs->temporary_fd,
+                                (unsigned long long) random);
         return vfs->temporary_name;
 }
 

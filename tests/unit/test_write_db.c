@@ -560,6 +560,36 @@ static void test_vacuum(void **state)
         place_remove(&p);
 }
 
+/* Of the file that this process has open without a name: the name that it had. */
+static bool find_unlinked(char name[512])
+{
+        char path[64];
+        for (int fd = 0; fd < 64; fd++) {
+                (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+                ssize_t len = readlink(path, name, 511);
+                name[len > 0 ? len : 0] = '\0';
+                if (strstr(name, " (deleted)") != NULL && strstr(name, STATE_DIR "/stage/") != NULL)
+                        return true;
+        }
+        return false;
+}
+
+/* A process that is killed before SQLite has unlinked a temporary file leaves what tidy() knows for one. */
+static void test_temporary_files(void **state)
+{
+        struct place p;
+        char name[512];
+        (void) state;
+        place_make(&p);
+        must_open(&p);
+        must_exec(&p, "CREATE TEMP TABLE t (a)");
+        must_exec(&p, "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 10000)"
+                      " INSERT INTO t SELECT randomblob(1000) FROM c");
+        assert_true(find_unlinked(name));
+        assert_int_equal(strncmp(strrchr(name, '/') + 1, STAGE_TEMPORARY, strlen(STAGE_TEMPORARY)), 0);
+        place_remove(&p);
+}
+
 static void test_vacuum_cancelled(void **state)
 {
         struct place p;
@@ -641,6 +671,7 @@ int main(void)
                 cmocka_unit_test(test_hot_journal),
                 cmocka_unit_test(test_super_journal),
                 cmocka_unit_test(test_vacuum),
+                cmocka_unit_test(test_temporary_files),
                 cmocka_unit_test(test_vacuum_cancelled),
                 cmocka_unit_test(test_writable_schema),
                 cmocka_unit_test(test_running_statement),
