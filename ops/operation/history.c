@@ -67,7 +67,9 @@ static int make_staged(struct state_dir *state, struct error *e)
         int fd = open_plain(stage, STAGED_FILE, O_RDWR | O_CREAT | O_EXCL | O_APPEND);
         if (fd < 0)
                 return fail(e, -fd, "made");
-        int r = state_dir_own(state, fd, e), made = fd;
+        int made = fd, r = fchmod(fd, 0600) < 0 ? fail(e, errno, "given its mode") : 0; /* whatever the umask was */
+        if (r == 0)
+                r = state_dir_own(state, fd, e);
         if (r < 0) {
                 (void) unlinkat(stage, STAGED_FILE, 0);
                 return r;

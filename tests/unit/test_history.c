@@ -120,6 +120,16 @@ static void lines(void **state)
         assert_int_equal(faccessat(state_dir_stage_fd(p->state), "tmp.history", F_OK, 0), -1);
 }
 
+/* Whatever the umask: the owner must be able to go on with it, and chromafs too. */
+static void umasked(void **state)
+{
+        const struct place *p = *state;
+        mode_t before = umask(0777);
+        add(p, 1, "x");
+        (void) umask(before);
+        assert_int_equal(file_stamp_at(p->dir.fd, HISTORY_PATH).mode & 07777, 0600);
+}
+
 static void torn_line(void **state)
 {
         const struct place *p = *state;
@@ -323,6 +333,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(nothing, setup, teardown),
                 cmocka_unit_test_setup_teardown(lines, setup, teardown),
+                cmocka_unit_test_setup_teardown(umasked, setup, teardown),
                 cmocka_unit_test_setup_teardown(torn_line, setup, teardown),
                 cmocka_unit_test_setup_teardown(foreign_lines, setup, teardown),
                 cmocka_unit_test_setup_teardown(deep_line, setup, teardown),
