@@ -84,8 +84,13 @@ int state_dir_own(const struct state_dir *state, int fd, struct error *e)
                          state->uid, state->gid, strerror(err));
 }
 
+/* Who owns the directory above can put another one in the place of the one that was made, before it is opened: one of root's perhaps, which root would then give
+   away. What is empty has nothing to give. */
 static int finish_made(const struct state_dir *state, int parent, int fd, const char *shown, struct error *e)
 {
+        int holds = plain_dir_holds(fd, NULL, e);
+        if (holds != 0)
+                return holds < 0 ? holds : error_set(e, EPERM, "%s was exchanged while it was made: see what it is", shown);
         if (fchmod(fd, 0700) < 0) /* whatever the umask and the parent made of it */
                 return fail(e, errno, shown, "can't be given its mode");
         int r = state_dir_own(state, fd, e);
