@@ -13,6 +13,9 @@
  *   xWrite, xTruncate, xSync
  *                  remember errno. A file's methods are a copy as well, which knows the VFS that it is of.
  *   xAccess        checks the name. An empty WAL, which no reader would use, is not there.
+ *
+ * One system call is replaced, for all of SQLite in this process: fchown(), with which root's SQLite gives every journal that it opens to the owner of the
+ * database. That owner can move any file in reach, root's too, to the journal's name.
  */
 #include "ops/operation/write_vfs.h"
 
@@ -23,6 +26,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "ops/db.h"
 #include "ops/operation/state_dir.h"
@@ -204,6 +208,21 @@ static int on_full_pathname(sqlite3_vfs *base, const char *name, int size, char 
         return n >= 0 && n < size ? SQLITE_OK : SQLITE_CANTOPEN;
 }
 
+/* Only what SQLite has just made. */
+static int give_away(int fd, uid_t uid, gid_t gid)
+{
+        struct stat st;
+        if (fstat(fd, &st) < 0)
+                return -1;
+        return st.st_size == 0 && st.st_nlink == 1 ? fchown(fd, uid, gid) : 0;
+}
+
+static void replace_fchown(sqlite3_vfs *real)
+{
+        if (real->iVersion >= 3 && real->xSetSystemCall != NULL)
+                (void) real->xSetSystemCall(real, "fchown", (sqlite3_syscall_ptr) give_away);
+}
+
 int write_vfs_new(int temporary_fd, struct write_vfs **ret, struct error *e)
 {
         struct write_vfs *vfs = calloc(1, sizeof(*vfs));
@@ -218,6 +237,7 @@ int write_vfs_new(int temporary_fd, struct write_vfs **ret, struct error *e)
                 vfs->base.xDelete = on_delete;
                 vfs->base.xAccess = on_access;
                 vfs->base.xFullPathname = on_full_pathname;
+                replace_fchown(vfs->real);
         }
         vfs->temporary_fd = temporary_fd;
         (void) snprintf(vfs->name, sizeof(vfs->name), "chromafs-write-%p", (void *) vfs);

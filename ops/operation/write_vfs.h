@@ -7,6 +7,7 @@
  *   super-journal anywhere, which SQLite would read and delete: here that is an error.
  * - What is opened by name must be a regular file: no link, and no FIFO that would block.
  * - Temporary files go where write_vfs_new() says.
+ * - From the first one on, SQLite in this process gives files to the owner of the database only when it has just made them.
  */
 #ifndef OPS_OPERATION_WRITE_VFS_H
 #define OPS_OPERATION_WRITE_VFS_H

@@ -504,6 +504,30 @@ static void add_super_journal(const char *name)
         overwrite(DB_FILE "-journal", st.st_size, bytes, 20 + len);
 }
 
+/* SQLite gives a journal to the owner of the database. One that is there already may be anyone's file, moved here to be given away by root. */
+static void test_journal_of_another(void **state)
+{
+        struct place p;
+        struct stat st;
+        (void) state;
+        if (geteuid() != 0)
+                skip();
+        place_make(&p);
+        assert_int_equal(chown(DB_FILE, 54321, 54321), 0);
+        int fd = open(DB_FILE "-journal", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        assert_int_equal(write(fd, "the secret of root", 18), 18);
+        must_open(&p);
+        assert_int_equal(write_db_begin(p.w, NULL, &p.e), 0);
+        must_exec(&p, "CREATE TABLE t (a)");
+        assert_int_equal(fstat(fd, &st), 0);
+        assert_int_equal(st.st_uid, 0);
+        assert_int_equal(stat(DB_FILE "-journal", &st), 0); /* its own: whoever comes next must be able to roll back */
+        assert_int_equal(st.st_uid, 54321);
+        assert_int_equal(write_db_commit(p.w, &p.e), 0);
+        (void) close(fd);
+        place_remove(&p);
+}
+
 static void test_super_journal(void **state)
 {
         struct place p;
@@ -669,6 +693,7 @@ int main(void)
                 cmocka_unit_test(test_read_only),
                 cmocka_unit_test(test_triggers_and_keys),
                 cmocka_unit_test(test_hot_journal),
+                cmocka_unit_test(test_journal_of_another),
                 cmocka_unit_test(test_super_journal),
                 cmocka_unit_test(test_vacuum),
                 cmocka_unit_test(test_temporary_files),
