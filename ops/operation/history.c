@@ -31,14 +31,15 @@ static int fail(struct error *e, int err, const char *what)
         return error_set(e, err, HISTORY_PATH " can't be %s: %s", what, strerror(err));
 }
 
-/* Whether it may be what we made: it is nowhere else, and one of us made it. */
+/* Whether it may be what we made: it is nowhere else, and belongs to whom we give it. That root is who asks makes no file of root's ours: who owns the
+   directory may have moved it here. */
 static int check_own(const struct state_dir *state, int fd, struct stat *ret, struct error *e)
 {
         struct stat dir;
         if (fstat(state_dir_fd(state), &dir) < 0 || fstat(fd, ret) < 0)
                 return fail(e, errno, "examined");
         struct file_stamp database = file_stamp_at(state_dir_persist_fd(state), DB_FILE);
-        bool ours = ret->st_uid == dir.st_uid || ret->st_uid == geteuid() || (database.present && ret->st_uid == database.uid);
+        bool ours = ret->st_uid == dir.st_uid || (database.present && ret->st_uid == database.uid);
         if (!ours || !S_ISREG(ret->st_mode) || ret->st_nlink > 1)
                 return error_set(
                         e, EPERM,

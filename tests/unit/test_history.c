@@ -328,12 +328,31 @@ static void for_its_owner(void **state)
         assert_int_equal(stamp.gid, 12346);
 }
 
+/* The owner of the directory has put a file of root's here: root neither writes to it nor shows it, nor makes a copy that the owner can read. */
+static void of_root(void **state)
+{
+        const struct place *p = *state;
+        struct error e = { 0 };
+        struct text t = { 0 };
+        if (geteuid() != 0)
+                skip();
+        add(p, 1, "secret");
+        assert_int_equal(fchown(p->dir.fd, 12345, 12345), 0);
+        assert_int_equal(fchownat(p->dir.fd, DB_FILE, 12345, 12345, 0), 0);
+        assert_int_equal(fchown(state_dir_fd(p->state), 12345, 12345), 0);
+        uint64_t size = size_of_file(p);
+        assert_int_equal(try_add(p, 2, "x", &e), -EPERM);
+        assert_int_equal(history_read(p->dir.fd, &t, &e), -EPERM);
+        assert_true(size_of_file(p) == size);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(nothing, setup, teardown),
                 cmocka_unit_test_setup_teardown(lines, setup, teardown),
                 cmocka_unit_test_setup_teardown(umasked, setup, teardown),
+                cmocka_unit_test_setup_teardown(of_root, setup, teardown),
                 cmocka_unit_test_setup_teardown(torn_line, setup, teardown),
                 cmocka_unit_test_setup_teardown(foreign_lines, setup, teardown),
                 cmocka_unit_test_setup_teardown(deep_line, setup, teardown),
