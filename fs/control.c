@@ -10,17 +10,13 @@
 #include "fs/request.h"
 #include "fs/tree.h"
 #include "fs/worker.h"
+#include "fs/written.h"
 #include "ops/clock.h"
 #include "ops/operation/tidy.h"
 
 struct control_file {
         struct node node;
-        struct { /* the last write, when it failed */
-                int code;
-                off_t offset;
-                struct text bytes;
-                int64_t at_ms;
-        } failed;
+        struct written written;
 };
 
 struct control_file *control_open(const struct node *node)
@@ -34,7 +30,7 @@ struct control_file *control_open(const struct node *node)
 struct control_file *control_close(struct control_file *file)
 {
         if (file != NULL)
-                free(file->failed.bytes.bytes);
+                written_clear(&file->written);
         free(file);
         return NULL;
 }
@@ -139,7 +135,7 @@ static int writer(fuse_req_t req, struct worker_user *ret, const struct worker_u
 static int run_for(struct control_write *write, struct worker_request *request, struct error *e)
 {
         struct mount *mount = write->request->mount;
-        const struct operation_start start = { .operation = request->operation, .entry = write->node->a, .line = request->line };
+        const struct operation_start start = { .operation = request->operation, .entry = write->node->a, .line = request->written };
         struct worker_user user = { 0 };
         int r = write->node->type->as_writer ? writer(write->req, &user, &request->user, e) : 0;
         request_end(write->request);
@@ -289,31 +285,19 @@ static int store(fuse_req_t req, struct mount *mount, const struct node *node, c
         return r;
 }
 
-static bool is_again(const struct control_file *file, const struct text *bytes, off_t offset)
-{
-        return file->failed.code < 0 && file->failed.offset == offset && text_equal(&file->failed.bytes, bytes) &&
-               clock_ms() - file->failed.at_ms <= CONTROL_AGAIN_MS;
-}
-
-static void note_failure(struct control_file *file, int code, const struct text *bytes, off_t offset)
-{
-        free(file->failed.bytes.bytes);
-        file->failed.bytes = (struct text){ 0 };
-        file->failed.code = code < 0 && text_copy(&file->failed.bytes, bytes->bytes, bytes->len) == 0 ? code : 0;
-        file->failed.offset = offset;
-        file->failed.at_ms = clock_ms();
-}
-
 static int write_once(fuse_req_t req, struct control_file *file, const struct text *bytes, off_t offset)
 {
         struct mount *mount = fuse_req_userdata(req);
         struct error error = { 0 };
-        if (is_again(file, bytes, offset))
-                return file->failed.code;
-        int r = store(req, mount, &file->node, bytes, &error);
-        note_failure(file, r, bytes, offset);
+        int r = 0;
+        enum written_verdict verdict = written_judge(&file->written, bytes, offset, clock_ms(), &r, &error);
+        if (verdict == WRITTEN_AGAIN)
+                return r;
+        if (verdict == WRITTEN_COMMAND)
+                r = store(req, mount, &file->node, bytes, &error);
+        written_note(&file->written, r, bytes, offset, clock_ms());
         error.code = r;
-        if (r < 0)
+        if (r < 0 && (verdict == WRITTEN_COMMAND || error.text[0] != '\0'))
                 remember(mount, &file->node, &error);
         return r;
 }

@@ -4,8 +4,7 @@
  * - One write is one command, whatever its offset; it is answered when the operation has ended. Only flush and close could be answered later, and what they say
  *   is lost on shells: so nothing is done there, and opening or truncating runs nothing.
  * - The kernel holds the inode's lock during a write: another writer of the same control waits. A writer of another one gets EBUSY.
- * - A write that failed and comes again at once, through the same handle, at the same offset with the same bytes (Python's second try, at close), fails again
- *   without running anything.
+ * - What is no command of its own, but a second try or the rest of a line, runs nothing: fs/written.h.
  * - The sentence of a failure is what last_error shows (fs/operations.h).
  */
 #ifndef FS_CONTROL_H
@@ -16,7 +15,6 @@
 
 #include "fs/node.h"
 
-#define CONTROL_AGAIN_MS 1000
 #define CONTROL_PATH_SIZE (2 * NODE_KEY_SIZE)
 
 struct control_write { /* one write, as a store function of the node table gets it */

@@ -113,3 +113,28 @@ assert_said 'at most 65536'
 head -c 3000000 /dev/zero | tr '\0' ' ' >"$WORK/long"
 assert_errno EINVAL cp "$WORK/long" clean
 assert_runs 0 'what is no command'
+
+# --- a line in several writes ---------------------------------------------
+
+# The newline by itself would be a command, too: the real run behind a dry one.
+assert_status 0 bash -c "python3 -u -c 'print(\"dry_run=1\")' > clean"
+assert_status 0 bash -c 'stdbuf -o0 /bin/echo dry_run=1 > clean'
+assert_status 0 bash -c '{ printf dry_run=1; echo; } > clean'
+assert_runs 0 'dry_run=1 with a newline in a write of its own'
+assert_eq true "$(jq .last.dry_run status.json)" 'the last one was dry'
+assert_status 0 bash -c "python3 -u -c 'print(1)' > clean"
+assert_runs 1 '1 with a newline in a write of its own'
+assert_status 1 bash -c '{ printf dry_run=1; echo " vacuum=0"; } > clean'
+assert_runs 0 'the rest of a line that has been run'
+# stdio cuts a line at the end of its buffer: what is left of skip= would run, and so would what comes behind.
+skip=types$(awk 'BEGIN { for (i = 0; i < 2000; i++) printf ",types" }')
+for echo in echo /bin/echo; do
+    assert_status 1 bash -c "$echo skip=\$1 vacuum=0 > clean" bash "$skip"
+done
+echo "skip=$skip" >"$WORK/long"
+assert_errno EINVAL dd if="$WORK/long" of=clean bs=512 conv=notrunc status=none
+assert_runs 0 'lines that were cut'
+assert_said 'clean: '
+assert_said newline
+assert_status 0 dd if="$WORK/long" of=clean bs=64k conv=notrunc status=none
+assert_runs 1 'a long line'

@@ -37,11 +37,11 @@ for word in '# clean: ' 'vacuum=0|1' 'skip=NAME,NAME' dry_run= force= keep=; do 
 
 # --- while one runs -------------------------------------------------------
 
-start_writer clean 'dry_run=1 vacuum=0'
+start_writer clean 'dry_run=1 vacuum=0 skip=types'
 wait_until is_running clean
 check_form
 assert_eq '["operation","collection","options","phase","done","total","rate","eta_seconds","started"]' "$(jq -c '.running | keys_unsorted' form)" 'members of running'
-assert_eq '["clean",null,"dry_run=1 vacuum=0"]' "$(jq -c '.running | [.operation, .collection, .options]' form)" 'what runs'
+assert_eq '["clean",null,"dry_run=1 vacuum=0 skip=types"]' "$(jq -c '.running | [.operation, .collection, .options]' form)" 'what runs'
 has_progress() { [ "$(status '.running | .done > 0 and .total >= .done and .rate > 0 and .eta_seconds >= 0 and (.phase | length) > 0')" = true ]; }
 wait_until has_progress
 jq -r .running.started "$MNT/status.json" | grep -qE '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$' || fail 'started is no time'
