@@ -5,6 +5,7 @@
  * wrong usage.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -184,6 +185,18 @@ static int mount_and_serve(struct mount *mount, int dirfd)
         return status;
 }
 
+/* A descriptor below 3 that is closed would become that of a directory or a database: going to the background, and starting a worker, put /dev/null there. */
+static int keep_low_descriptors(void)
+{
+        int fd;
+        do
+                fd = open("/dev/null", O_RDWR);
+        while (fd >= 0 && fd <= STDERR_FILENO);
+        if (fd < 0)
+                return -1;
+        return close(fd);
+}
+
 /* Each open file of a segment costs a descriptor. */
 static void raise_descriptor_limit(void)
 {
@@ -243,6 +256,8 @@ int main(int argc, char **argv)
         if (argc > 1 && strcmp(argv[1], WORKER_ARGUMENT) == 0)
                 return worker_main();
         tune_malloc();
+        if (keep_low_descriptors() < 0)
+                return complain("/dev/null", strerror(errno));
         if (options_parse(argc, argv, &options) < 0)
                 status = EXIT_USAGE;
         else if (options.help)

@@ -33,6 +33,14 @@ check_background() {
     assert_fails mountpoint -q "$MNT"
 }
 
+# Whoever starts it without stdin, stdout and stderr: nothing else may get their numbers.
+check_closed() {
+    "$CHROMAFS" "$DIR" "$MNT" <&- >&- 2>&- || fail 'not mounted without stdin, stdout and stderr'
+    [ -n "$(ls "$MNT/collections")" ] || fail 'nothing there without stdin, stdout and stderr'
+    echo dry_run=1 >"$MNT/clean" || fail "no operation without stdin, stdout and stderr: $(cat "$MNT/last_error")"
+    end_background "$MNT"
+}
+
 check_debug() {
     mount_dir "$DIR" "$MNT" -d
     cat "$MNT/README" >/dev/null
@@ -81,6 +89,7 @@ mkdir "$MNT"
 # Not INT: the shell starts what it runs in the background with that ignored, and so it stays.
 for signal in TERM HUP; do ended_by "$signal"; done
 check_background
+check_closed
 check_debug
 check_table
 check_busy
