@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@
 struct outcome {
         UT_hash_handle hh;
         char started[STARTED_SIZE]; /* RFC 3339, in UTC: their order is that of their bytes */
+        bool own;                   /* from a run of this mount: the history may not have it */
         char *text;
         char key[]; /* operation, newline, id of the collection */
 };
@@ -111,22 +113,29 @@ static struct outcome *find_or_make(struct outcomes *o, const char *key)
         return outcome;
 }
 
-static void keep(struct outcomes *o, struct json_object *json, const char *text, size_t len)
+/* What the history tells again, when it is read anew, is older than our own. Otherwise the later line is the later run, whatever a clock that went wrong said. */
+static bool is_older(const char *started, const struct outcome *than)
+{
+        return than != NULL && than->own && strcmp(started, than->started) < 0;
+}
+
+static void keep(struct outcomes *o, struct json_object *json, const char *text, size_t len, bool own)
 {
         const char *started = string_in(json, "started");
         CLEANUP(free)
         char *key = key_of(string_in(json, "operation"), collection_of(json));
         struct outcome *outcome = key != NULL ? find_or_make(o, key) : NULL;
         char *copy = strndup(text, len);
-        if (outcome == NULL || copy == NULL || strcmp(started, outcome->started) < 0) {
+        if (outcome == NULL || copy == NULL || (!own && is_older(started, outcome))) {
                 free(copy);
                 return;
         }
+        if (own || !is_older(started, o->latest))
+                o->latest = outcome;
         free(outcome->text);
         outcome->text = copy;
-        (void) strncpy(outcome->started, started, STARTED_SIZE - 1);
-        if (o->latest == NULL || strcmp(started, o->latest->started) >= 0)
-                o->latest = outcome;
+        outcome->own = own;
+        (void) snprintf(outcome->started, STARTED_SIZE, "%s", started);
 }
 
 static void keep_lines(struct outcomes *o, const char *bytes, size_t len)
@@ -135,7 +144,7 @@ static void keep_lines(struct outcomes *o, const char *bytes, size_t len)
                 size_t line = (size_t) (end - bytes);
                 struct json_object *json = NULL;
                 if (json_parse(bytes, line, &json, NULL) == 0 && json_object_is_type(json, json_type_object))
-                        keep(o, json, bytes, line);
+                        keep(o, json, bytes, line, false);
                 (void) json_object_put(json);
                 bytes += line + 1;
                 len -= line + 1;
@@ -165,7 +174,7 @@ void outcomes_add(struct outcomes *outcomes, struct json_object *outcome)
                 return;
         (void) pthread_mutex_lock(&outcomes->mutex);
         read_history(outcomes); /* first, since it may have the same one, of the same second as another one that is in no history */
-        keep(outcomes, outcome, text, len);
+        keep(outcomes, outcome, text, len, true);
         (void) pthread_mutex_unlock(&outcomes->mutex);
 }
 

@@ -1,7 +1,8 @@
 /*
  * What came of operations: the last outcome of each control, from this mount's own runs and from .chromafs/history.jsonl.
  *
- * - Outcomes are kept as text, a line of JSON each; a later one replaces an earlier one of the same control.
+ * - Outcomes are kept as text, a line of JSON each; a later one replaces an earlier one of the same control. Of the history the later line is the later one; a line that began before a run of this
+ *   mount that is not in it (a dry run) is earlier.
  * - The history is read again when its file has changed, and then only the lines that were added, as long as it was only added to.
  * - A history that can't be read is none.
  * - Thread-safe.

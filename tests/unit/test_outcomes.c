@@ -118,6 +118,27 @@ static void what_came_last_in_a_second_stays_last(void **state)
         assert_int_equal(n_of(p, "clean", NULL), 2);
 }
 
+/* The clock was wrong once: what runs now is the last one all the same, here and in another mount. */
+static void a_clock_that_was_wrong_hides_nothing(void **state)
+{
+        const struct place *p = *state;
+        write_history(p, O_APPEND, LINE("clean", "null", "2099-01-01T00:00:00Z", 1) "\n");
+        assert_int_equal(n_of(p, NULL, NULL), 1);
+        add(p, LINE("clean", "null", "2026-01-01T00:00:00Z", 2));
+        assert_int_equal(n_of(p, "clean", NULL), 2);
+        assert_int_equal(n_of(p, NULL, NULL), 2);
+        write_history(p, O_APPEND, LINE("clean", "null", "2026-01-01T00:00:00Z", 2) "\n");
+        write_history(p, O_APPEND, LINE("backup", "null", "2026-01-01T00:00:01Z", 3) "\n");
+        assert_int_equal(n_of(p, "clean", NULL), 2);
+        assert_int_equal(n_of(p, NULL, NULL), 3);
+        struct outcomes *other = NULL;
+        assert_int_equal(outcomes_new(p->dirfd, &other, NULL), 0);
+        const struct place second = { .outcomes = other };
+        assert_int_equal(n_of(&second, "clean", NULL), 2);
+        assert_int_equal(n_of(&second, NULL, NULL), 3);
+        (void) outcomes_free(other);
+}
+
 static void a_strange_history_does_no_harm(void **state)
 {
         const struct place *p = *state;
@@ -136,6 +157,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(each_control_has_its_own, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(the_history_is_read_as_it_grows, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(what_came_last_in_a_second_stays_last, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(a_clock_that_was_wrong_hides_nothing, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_strange_history_does_no_harm, set_up, tear_down),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
