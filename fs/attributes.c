@@ -185,6 +185,16 @@ static void note_operations(struct provenance *p, struct operations *operations,
         note_time(p, &history);
 }
 
+static void add_history(struct provenance *p)
+{
+        const struct file_stamp directory = file_stamp_at(p->dirfd, STATE_DIR);
+        const struct file_stamp history = file_stamp_at(p->dirfd, STATE_DIR "/" HISTORY_FILE);
+        if (!history.present)
+                return;
+        add_directory(p, &directory, STATE_DIR);
+        add_file(p, &history, STATE_DIR "/" HISTORY_FILE);
+}
+
 static void add_sources(struct provenance *p, struct request *request, const struct node *node)
 {
         unsigned from = node->type->sources;
@@ -194,6 +204,8 @@ static void add_sources(struct provenance *p, struct request *request, const str
                 add_directory(p, &directory, ".");
         if ((from & FROM_ALL) != 0)
                 note_times_below(p, ".");
+        if ((from & FROM_HISTORY_FILE) != 0)
+                add_history(p);
         if ((from & (FROM_PROGRESS | FROM_RUNS | FROM_REFUSALS | FROM_HISTORY)) != 0)
                 note_operations(p, request->mount->operations, from);
         if ((from & FROM_TREE) != 0) {

@@ -80,7 +80,8 @@ enum node_sources {
         FROM_PROGRESS = 256,       /* the time at which what runs in this mount told of itself last */
         FROM_RUNS = 512,           /* the time at which the last operation of this mount ended */
         FROM_REFUSALS = 1024,      /* the time at which a write was refused last */
-        FROM_HISTORY = 2048,       /* the history of all mounts */
+        FROM_HISTORY = 2048,       /* the time of the history of all mounts */
+        FROM_HISTORY_FILE = 4096,  /* the history itself: only who may read that */
 };
 
 struct node_type;

@@ -10,10 +10,19 @@
 #include "fs/show.h"
 #include "ops/json.h"
 #include "ops/operation/history.h"
+#include "ops/text.h"
 
-/* Keys of an outcome whose values a person, or the directory, has chosen. */
-static const char *const private_keys[] = { "options", "sentence", "result" };
-#define PRIVATE_COUNT (sizeof(private_keys) / sizeof(*private_keys))
+/* Keys of an outcome whose values nobody has chosen. All others are hidden: a history is a stranger's, or of another version. */
+static const char *const public_keys[] = { "operation", "dry_run", "started", "finished", "seconds", "status", "errno" };
+#define PUBLIC_COUNT (sizeof(public_keys) / sizeof(*public_keys))
+
+static bool is_public(const char *key)
+{
+        for (size_t i = 0; i < PUBLIC_COUNT; i++)
+                if (strcmp(key, public_keys[i]) == 0)
+                        return true;
+        return false;
+}
 
 static void hide(struct json_object *o, const char *key)
 {
@@ -22,18 +31,22 @@ static void hide(struct json_object *o, const char *key)
                 json_object_object_add(o, key, json_string(HIDDEN));
 }
 
-/* Takes the outcome and returns it as it may be shown. Of the collection its id stays, as everywhere. */
+/* Of the collection its id stays, as everywhere. */
+static bool is_id(const char *key, struct json_object *value)
+{
+        return strcmp(key, "collection") == 0 && json_object_is_type(value, json_type_string) &&
+               uuid_valid(json_object_get_string(value));
+}
+
+/* Takes the outcome and returns it as it may be shown. */
 static struct json_object *shown_outcome(const struct request *request, struct json_object *outcome)
 {
-        struct json_object *collection = NULL;
         if (!request->mount->options->privacy || outcome == NULL)
                 return outcome;
-        for (size_t i = 0; i < PRIVATE_COUNT; i++)
-                hide(outcome, private_keys[i]);
-        if (json_object_object_get_ex(outcome, "collection", &collection) && json_object_is_type(collection, json_type_object)) {
-                hide(collection, "name");
-                hide(collection, "tenant");
-                hide(collection, "database");
+        json_object_object_foreach(outcome, key, value)
+        {
+                if (!is_public(key) && !is_id(key, value))
+                        hide(outcome, key); /* replaces the value: the iteration stays right */
         }
         return outcome;
 }

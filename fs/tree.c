@@ -114,7 +114,7 @@ const struct node_type tree_root = {
                          .show = show_root_info, .viewless = true),
                 STREAM_ROW("wal.jsonl"), LIVE_ROW("status.json", FROM_PROGRESS | FROM_RUNS | FROM_HISTORY, .show = show_status),
                 LIVE_ROW("last_error", FROM_REFUSALS, .show = show_last_error),
-                LIVE_ROW("history.jsonl", FROM_HISTORY, .show = show_history, .present = is_not_private),
+                LIVE_ROW("history.jsonl", FROM_HISTORY_FILE, .show = show_history, .present = is_not_private),
                 WRITABLE_ROW("cancel", FROM_DATABASE, .show = show_cancel, .store = store_cancel, .viewless = true),
                 ROOT_CONTROL("clean", .takes_skip = true), ROOT_CONTROL("rebuild-fts"), ROOT_CONTROL("clean-orphans"),
                 ROOT_CONTROL("backup", .as_writer = true),

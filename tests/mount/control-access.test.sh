@@ -72,6 +72,11 @@ assert_errno EINVAL put "$MNT/clean" skip=types
 assert_eq "***: $(errno_text EINVAL)" "$(cat "$MNT/last_error")" last_error
 assert_eq '["***","done","***"]' "$(status '[.last.options, .last.status, .last.result] | tojson')" 'the outcome'
 assert_eq '***' "$(grep -v '^#' "$MNT/clean" | jq -r .result)" 'what a control says'
+# Of a line that another version, or a stranger, has added to the history: nothing that is not known to tell nothing.
+printf '{"operation":"clean","collection":{"id":"x","name":"secret"},"started":"2999-01-01T00:00:00Z","status":"done","note":"secret","trash_error":"secret"}\n' >>"$DIR/.chromafs/history.jsonl"
+assert_eq '["done","***","***","***"]' "$(status '[.last.status, .last.collection, .last.note, .last.trash_error] | tojson')" 'what a stranger wrote'
+! grep -r secret "$MNT/status.json" "$MNT/clean" "$MNT/collections" || fail 'a stranger can show what he likes'
+sed -i '$d' "$DIR/.chromafs/history.jsonl"
 unmount
 
 # --- other users ----------------------------------------------------------
@@ -91,6 +96,11 @@ as_nobody bash -c "echo 1 > '$MNT/clean'" || fail 'the owner may not clean'
 bash -c "echo 1 > '$MNT/clean'" || fail 'root may not clean'
 assert_eq 65534 "$(stat -c %u "$DIR/chroma.sqlite3")" 'owner of the database'
 assert_eq 65534 "$(stat -c %u "$DIR/.chromafs/history.jsonl")" 'owner of the history'
+# Only its owner may look into .chromafs, and into its history here.
+assert_eq 400 "$(stat -c %a "$MNT/history.jsonl")" 'mode of the history'
+assert_errno EACCES setpriv --reuid=1 --clear-groups cat "$MNT/history.jsonl"
+as_nobody cat "$MNT/history.jsonl" >history || fail 'the owner can not read the history'
+cmp history "$DIR/.chromafs/history.jsonl"
 # A file that is the owner's, but handed out open: the mode says nothing, the user does.
 bash -c "exec 3>'$MNT/clean'; setpriv --reuid=1 --clear-groups bash -c 'echo 1 >&3'" 2>err && fail 'a stranger may write to what root has opened'
 assert_contains err 'Permission denied'
