@@ -15,14 +15,16 @@
 #include "ops/cleanup.h"
 
 #define REPORT_CHUNK 65536
+#define ERRNO_MAX 511 /* that FUSE can answer with */
 
 struct worker {
         pid_t pid;
         int requests, reports; /* the daemon's ends */
         const struct worker_watch *watch;
-        bool told;   /* to cancel */
-        bool broken; /* what it reports is no line of JSON */
-        char *line;  /* what came since the last whole line */
+        bool told;  /* to cancel */
+        bool ended; /* and waited for */
+        int status; /* then */
+        char *line; /* what came since the last whole line */
         size_t len, room;
         struct json_object *final;
 };
@@ -150,10 +152,11 @@ static void take_line(struct worker *w, const char *line, size_t len)
                 o = json_tokener_parse_ex(tokener, line, (int) len);
         json_tokener_free(tokener);
         if (!json_object_is_type(o, json_type_object)) {
-                w->broken = true;
                 (void) json_object_put(o);
         } else if (json_object_object_get_ex(o, "phase", &phase)) {
-                w->watch->progress(w->watch->context, json_object_get_string(phase), number_in(o, "done"), number_in(o, "total"));
+                if (phase != NULL)
+                        w->watch->progress(w->watch->context, json_object_get_string(phase), number_in(o, "done"),
+                                           number_in(o, "total"));
                 (void) json_object_put(o);
         } else {
                 (void) json_object_put(w->final);
@@ -175,10 +178,8 @@ static bool receive(struct worker *w)
 {
         if (w->room - w->len < REPORT_CHUNK) {
                 char *larger = w->room < WORKER_REPORT_MAX ? realloc(w->line, 2 * w->room + REPORT_CHUNK) : NULL;
-                if (larger == NULL) {
-                        w->broken = true;
+                if (larger == NULL)
                         return false;
-                }
                 w->line = larger;
                 w->room = 2 * w->room + REPORT_CHUNK;
         }
@@ -198,7 +199,13 @@ static void tell_to_cancel(struct worker *w)
         (void) !write(w->requests, "c", 1);
 }
 
-/* Until its end of the pipe is closed, which its own end does. What it started itself may outlive it and keep the pipe open: so its outcome is the end, too. */
+static void look_for_end(struct worker *w)
+{
+        w->ended = waitpid(w->pid, &w->status, WNOHANG) == w->pid;
+}
+
+/* Until its end of the pipe is closed, which its own end does. What it started itself may outlive it and keep the pipe open: so its outcome is the end, too, and
+   its own end when there is nothing more to read. */
 static void watch_worker(struct worker *w)
 {
         for (;;) {
@@ -206,8 +213,10 @@ static void watch_worker(struct worker *w)
                 int n = poll(&reports, 1, WORKER_POLL_MS);
                 if (n > 0 && !receive(w))
                         return;
-                if (w->final != NULL)
+                if (w->final != NULL || (n == 0 && w->ended))
                         return;
+                if (n == 0)
+                        look_for_end(w);
                 if (!w->told && w->watch->cancelled(w->watch->context))
                         tell_to_cancel(w);
         }
@@ -234,23 +243,26 @@ static void hang_up(struct worker *w)
         w->requests = w->reports = -1;
 }
 
-static int wait_for_end(const struct worker *w)
+static void wait_for_end(struct worker *w)
 {
-        int status = 0;
-        while (waitpid(w->pid, &status, 0) < 0 && errno == EINTR)
+        while (!w->ended && waitpid(w->pid, &w->status, 0) < 0 && errno == EINTR)
                 ;
-        return status;
+        w->ended = true;
 }
 
-static int outcome_of(struct worker *w, int status, struct json_object **ret_outcome, struct error *e)
+/* A code that is none is no success; and one that the kernel takes for no errno would leave the writer without an answer. */
+static int outcome_of(struct worker *w, struct json_object **ret_outcome, struct error *e)
 {
-        struct json_object *o = NULL, *sentence = NULL;
+        struct json_object *o = NULL, *sentence = NULL, *number = NULL;
         if (w->final == NULL)
-                return died(status, e);
+                return died(w->status, e);
+        (void) json_object_object_get_ex(w->final, "code", &number);
+        int code = json_object_is_type(number, json_type_int) ? json_object_get_int(number) : 1;
+        if (code > 0 || code < -ERRNO_MAX)
+                return error_set(e, EIO, "the process of the operation did not say what came of it");
         if (json_object_object_get_ex(w->final, "outcome", &o))
                 *ret_outcome = json_object_get(o);
-        int code = json_object_get_int(json_object_object_get(w->final, "code"));
-        if (code >= 0)
+        if (code == 0)
                 return 0;
         (void) json_object_object_get_ex(w->final, "sentence", &sentence);
         return error_set(e, -code, "%s", sentence != NULL ? json_object_get_string(sentence) : strerror(-code));
@@ -267,9 +279,9 @@ int worker_run(int dirfd, const struct worker_request *request, const struct wor
                 if (r == 0)
                         watch_worker(&w);
                 hang_up(&w);
-                int status = wait_for_end(&w);
+                wait_for_end(&w);
                 if (r == 0)
-                        r = outcome_of(&w, status, ret_outcome, e);
+                        r = outcome_of(&w, ret_outcome, e);
         }
         hang_up(&w);
         (void) json_object_put(w.final);
