@@ -12,6 +12,8 @@
 #include "fs/worker.h"
 #include "fs/written.h"
 #include "ops/clock.h"
+#include "ops/operation/operation.h"
+#include "ops/operation/operation_outcome.h"
 #include "ops/operation/tidy.h"
 
 struct control_file {
@@ -98,6 +100,25 @@ static bool is_cancelled(void *context)
         return is_given_up(context) || operations_is_cancelled(watched->mount->operations);
 }
 
+/* Of a process that died: what is known of it, in place of what it would have said. NULL without memory. */
+static struct json_object *outcome_of_death(const struct worker_request *asked, const struct outcome_times *times, int code,
+                                            const struct error *e)
+{
+        CLEANUP(command_free)
+        struct command *command = NULL;
+        struct json_object *outcome = NULL;
+        const struct operation_request request = { .type = operation_find(asked->operation),
+                                                   .line = asked->line.bytes,
+                                                   .line_len = asked->line.len,
+                                                   .written = asked->written.len > 0 ? &asked->written : NULL,
+                                                   .collection_id = asked->collection_id };
+        if (request.type == NULL)
+                return NULL;
+        bool dry = command_parse(request.type->options, request.line, request.line_len, &command, NULL) == 0 && command->dry_run;
+        (void) operation_outcome(&request, dry, times, code, e, NULL, &outcome);
+        return outcome;
+}
+
 static int run(struct mount *mount, fuse_req_t req, const struct operation_start *start, const struct worker_request *request,
                struct error *e)
 {
@@ -107,7 +128,10 @@ static int run(struct mount *mount, fuse_req_t req, const struct operation_start
         int r = operations_begin(mount->operations, start, is_given_up, &watched, e);
         if (r < 0)
                 return r;
+        const struct outcome_times times = { .started = time(NULL), .started_ms = clock_ms() };
         r = worker_run(observer_dirfd(mount->observer), request, &watch, &outcome, e);
+        if (r < 0 && outcome == NULL && !start->hidden)
+                outcome = outcome_of_death(request, &times, r, e);
         operations_end(mount->operations, start->hidden ? NULL : outcome);
         (void) json_object_put(outcome);
         return r;

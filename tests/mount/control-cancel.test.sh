@@ -123,6 +123,9 @@ begin
 kill -KILL "$(pgrep -P "$(daemon_of "$MNT")")"
 end_writer 1 'Input/output error'
 assert_said 'signal 9'
+assert_eq 'clean 1 false failed EIO' "$(status '.last | [.operation, .options, .dry_run, .status, .errno] | map(tostring) | join(" ")')" 'the outcome of a worker that was killed'
+status .last.sentence | grep -q 'signal 9' || fail 'the sentence of a worker that was killed'
+assert_eq "$(status .last.sentence)" "$(grep -v '^#' "$MNT/clean" | jq -r .sentence)" 'what the control says of it'
 assert_old 'kill -9 of the worker'
 
 assert_sound "$DIR"
