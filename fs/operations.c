@@ -30,6 +30,7 @@ struct operations {
         pthread_cond_t ended;
         struct running running;
         uint64_t run; /* how many began */
+        bool awaited; /* someone waits for the end of what is hidden */
         struct error refusal;
         struct operations_times times;
         struct outcomes *outcomes;
@@ -122,14 +123,27 @@ static void note_start(struct operations *o, const struct operation_start *start
                 o->times.progress_ns = realtime_ns();
 }
 
+/* Waits, with the lock, for the end of what is hidden. One writer only, since each holds a thread of the mount; and of several only one could begin then. */
+static int wait_for_hidden(struct operations *o, db_cancel_fn *cancelled, void *context, struct error *e)
+{
+        int r = 0;
+        if (!o->running.is || !o->running.hidden)
+                return 0;
+        if (o->awaited)
+                return busy(&o->running, e);
+        o->awaited = true;
+        while (r == 0 && o->running.is && o->running.hidden)
+                if (!wait_a_little(o, cancelled, context))
+                        r = error_set(e, ECANCELED, "stopped while it waited for what tidies the directory");
+        o->awaited = false;
+        return r;
+}
+
 int operations_begin(struct operations *operations, const struct operation_start *start, db_cancel_fn *cancelled, void *context,
                      struct error *e)
 {
-        int r = 0;
         lock(operations);
-        while (r == 0 && operations->running.is && operations->running.hidden)
-                if (!wait_a_little(operations, cancelled, context))
-                        r = error_set(e, ECANCELED, "stopped while it waited for what tidies the directory");
+        int r = wait_for_hidden(operations, cancelled, context, e);
         if (r == 0 && operations->running.is)
                 r = busy(&operations->running, e);
         if (r == 0)

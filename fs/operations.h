@@ -2,7 +2,7 @@
  * The operations of this mount: what runs now, what came of the last ones, why the last write was refused.
  *
  * - One runs at a time. What other mounts and processes of ours run is excluded by the operation itself (ops/operation/dir_lock.h).
- * - The one that tidies at the beginning is not shown, and waited for.
+ * - The one that tidies at the beginning is not shown, and waited for: by one writer; others get EBUSY, as they would behind that one.
  * - Thread-safe.
  */
 #ifndef FS_OPERATIONS_H
