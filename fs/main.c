@@ -49,14 +49,18 @@ static bool is_below(const char *path, const char *directory)
         return strncmp(path, directory, len) == 0 && (path[len] == '/' || path[len] == '\0');
 }
 
-/* A mount point inside the persist directory would be a part of what it shows; behind one above it nobody would find the directory. */
-static int check_mountpoint(const struct mount *mount)
+/* A mount point inside the persist directory would be a part of what it shows; behind one above it nobody would find the directory. It is absolute from
+   now on, since libfuse unmounts it by its name, when the working directory is another one. */
+static int check_mountpoint(struct mount *mount)
 {
-        CLEANUP(free)
         char *path = realpath(mount->options->mountpoint, NULL);
         struct stat st;
-        if (path == NULL || stat(path, &st) < 0)
+        if (path == NULL)
                 return complain(mount->options->mountpoint, strerror(errno));
+        free(mount->options->mountpoint);
+        mount->options->mountpoint = path;
+        if (stat(path, &st) < 0)
+                return complain(path, strerror(errno));
         if (!S_ISDIR(st.st_mode))
                 return complain(path, "the mount point is no directory");
         if (is_below(path, mount->persist_path))

@@ -104,7 +104,7 @@ kill -TERM "$(daemon_of "$MNT")"
 end_writer 1
 wait "$(daemon_of "$MNT")" || fail 'the daemon ended with an error'
 forget_daemon "$MNT"
-! mountpoint -q "$MNT" || fail 'still mounted'
+! findmnt -n "$MNT" || fail 'still mounted'
 assert_eq "$before" "$(contents_of "$DIR")" 'the directory after SIGTERM'
 assert_eq canceled "$(tail -n 1 "$DIR/.chromafs/history.jsonl" | jq -r .status)" 'the history after SIGTERM'
 

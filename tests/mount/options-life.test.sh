@@ -12,7 +12,7 @@ ended_by() {
     status=0
     wait "$DAEMON" || status=$?
     assert_eq 0 "$status" "exit status after SIG$1"
-    assert_fails mountpoint -q "$MNT"
+    assert_fails findmnt -n "$MNT"
     assert_eq '' "$(cat "$MNT.log")" "output until SIG$1"
 }
 
@@ -61,6 +61,15 @@ check_table() {
     unmount
 }
 
+# A daemon that is ended unmounts, wherever it was started from.
+check_relative() {
+    (cd "${MNT%/*}" && "$CHROMAFS" "$DIR" "${MNT##*/}") || fail 'not mounted at a relative path'
+    kill -TERM "$(daemons_of "$DIR")"
+    is_unmounted() { ! findmnt -n "$MNT"; }
+    wait_until is_unmounted
+    ls "$MNT" >/dev/null
+}
+
 check_busy() {
     mount_dir "$DIR" "$MNT"
     exec 3<"$MNT/README"
@@ -92,5 +101,6 @@ check_background
 check_closed
 check_debug
 check_table
+check_relative
 check_busy
 check_gone
