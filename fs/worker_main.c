@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fs/worker_wire.h"
@@ -177,6 +178,7 @@ int worker_main(void)
         }
         bytes = packed.bytes;
         prepare_signals();
+        (void) umask(S_IRWXG | S_IRWXO); /* whatever was the daemon's: its owner must be able to use what is made */
         int r = worker_unpack(&packed, &unpacked);
         if (r < 0)
                 return EXIT_USAGE;

@@ -106,6 +106,17 @@ bash -c "exec 3>'$MNT/clean'; setpriv --reuid=1 --clear-groups bash -c 'echo 1 >
 assert_contains err 'Permission denied'
 unmount
 
+# --- the mask of who mounted is not that of what is made ------------------
+
+rm -rf "$DIR/.chromafs"
+(umask 0777 && exec "$CHROMAFS" -f "$DIR" "$MNT") >"$MNT.log" 2>&1 &
+masked=$!
+wait_until mountpoint -q "$MNT"
+put "$MNT/clean" 1
+assert_eq 600 "$(stat -c %a "$DIR/.chromafs/history.jsonl")" 'mode of the history'
+wait_until fusermount3 -u "$MNT"
+wait "$masked"
+
 # --- a backup is made as the one who asks for it --------------------------
 
 mkdir theirs ours
