@@ -287,7 +287,7 @@ static int take_record(void *context, sqlite3_stmt *stmt)
                 return 0;
         uint64_t seq_id = 0;
         if (!position_decode(sqlite3_column_value(stmt, RECORD_SEQ_ID), &seq_id) || seq_id > INT64_MAX)
-                seq_id = 0;
+                seq_id = INT64_MAX; /* of no row: in doubt */
         clean_state_record(id, (int64_t) seq_id);
         return 0;
 }

@@ -19,7 +19,7 @@ enum clean_order { ORDER_NONE, ORDER_BEFORE, ORDER_SAME, ORDER_AFTER };
 struct clean_id {
         uint64_t high, low; /* the hash */
         int64_t row;        /* seq_id of the row that decided last, or that has the vector which counts */
-        int64_t record_row; /* of the last row that was certainly applied to the record; 0: none */
+        int64_t record_row; /* of the last row that was certainly applied to the record, up to the position of its segment; 0: none */
         uint32_t element;   /* internal id in the index, CLEAN_NO_ELEMENT: it has no vector there */
 
         /* As the rows that are to go leave it. */
@@ -33,13 +33,17 @@ struct clean_id {
         unsigned record_later : 2, vector_later : 2;
         unsigned record_removed : 1, record_brought : 1; /* and the metadata segment has applied it */
         unsigned vector_removed : 1, vector_brought : 1;
-        unsigned vector_coming : 1; /* brought by a row that the vector segment has not applied */
-        unsigned later_equal : 1;   /* the index has the vector of such a row */
-        unsigned superseded : 1;    /* such a row, which the vector segment has applied, has a vector */
+        unsigned vector_coming : 1;   /* brought by a row that the vector segment has not applied */
+        unsigned later_equal : 1;     /* the index has the vector of such a row */
+        unsigned later_add_equal : 1; /* … of such an ADD, which may have been ignored */
+        unsigned superseded : 1;      /* such a row, which the vector segment has applied, has a vector */
 
+        unsigned record_unsure : 1; /* an ADD may have been applied after record_row, and `row` does not tell of it */
         unsigned in_embeddings : 1;
-        unsigned order : 2;         /* of embeddings.seq_id to `row` */
-        unsigned record_behind : 1; /* it is below record_row */
+        unsigned order : 2;            /* of embeddings.seq_id to `row` */
+        unsigned record_behind : 1;    /* it is below record_row */
+        unsigned record_unchanged : 1; /* it is record_row */
+        unsigned record_ahead : 1;     /* it is above all rows of the log that can have been applied */
 };
 
 struct clean_ids {

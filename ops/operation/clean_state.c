@@ -12,34 +12,43 @@
  * embeddings.seq_id, the row that was applied to the record last, is that of the ADD when it was applied and nothing else since, is
  * below it when it was not, and above it tells nothing; then the index must have one of the vectors that may count.
  *
- * That the metadata segment has got a row shows in embeddings.seq_id as well: it is not below the last one that was certainly applied. A row
- * whose seq_id had been handed out before (FORMAT R1) is found so, if it has changed nothing but metadata, too.
+ * That the metadata segment has got a row shows in embeddings.seq_id as well: it is not below the last one that was certainly applied. Nor is it above
+ * the last one that the log has of the record, since a log only ever loses its beginning: where it is, the log was emptied and has handed
+ * out its numbers again (FORMAT R1), and Chroma has ignored what got them. So such a row is found if it changes nothing but metadata, too.
  */
 #include "ops/operation/clean_state.h"
 
 #include <stddef.h>
 
-static void apply_to_record(struct clean_id *id, const struct clean_row *row)
+/* Whether the row was certainly applied to the record, if there is one; `life` is what is known of it before. */
+static void note_record_row(struct clean_id *id, const struct clean_row *row, unsigned life)
 {
         switch (row->operation) {
         case CLEAN_ADD:
-                if (id->record == LIFE_DEAD)
+                if (life == LIFE_DEAD)
                         id->record_row = row->seq_id;
-                id->record = LIFE_ALIVE;
+                id->record_unsure |= life == LIFE_UNKNOWN && !(row->goes && row->has_vector); /* else id->row has it */
                 break;
         case CLEAN_UPDATE:
-                if (id->record != LIFE_DEAD)
+                if (life != LIFE_DEAD)
                         id->record_row = row->seq_id;
                 break;
         case CLEAN_UPSERT:
-                id->record = LIFE_ALIVE;
                 id->record_row = row->seq_id;
                 break;
         case CLEAN_DELETE:
-                id->record = LIFE_DEAD;
                 id->record_row = 0;
                 break;
         }
+}
+
+static void apply_to_record(struct clean_id *id, const struct clean_row *row)
+{
+        note_record_row(id, row, id->record);
+        if (row->operation == CLEAN_DELETE)
+                id->record = LIFE_DEAD;
+        else if (row->operation != CLEAN_UPDATE)
+                id->record = LIFE_ALIVE;
 }
 
 static void take_vector(struct clean_id *id, const struct clean_row *row)
@@ -83,6 +92,8 @@ static void apply_to_vector(struct clean_id *id, const struct clean_row *row, bo
 
 static void note_later_record(struct clean_id *id, const struct clean_row *row)
 {
+        if (row->in_record_position && !id->record_unsure)
+                note_record_row(id, row, id->record_later);
         if (row->operation == CLEAN_DELETE) {
                 id->record_later = LIFE_DEAD;
                 id->record_removed |= row->in_record_position;
@@ -105,7 +116,10 @@ static void note_later_vector(struct clean_id *id, const struct clean_row *row)
         if (!row->has_vector || ignored)
                 return;
         bool certain = row->operation != CLEAN_ADD || id->vector_later == LIFE_DEAD;
-        id->later_equal |= row->equal;
+        if (certain)
+                id->later_equal |= row->equal;
+        else
+                id->later_add_equal |= row->equal;
         id->superseded |= certain && row->in_vector_position;
         if (row->operation != CLEAN_UPDATE) {
                 id->vector_later = LIFE_ALIVE;
@@ -136,6 +150,8 @@ void clean_state_record(struct clean_id *id, int64_t seq_id)
         id->in_embeddings = 1;
         id->order = seq_id < id->row ? ORDER_BEFORE : seq_id == id->row ? ORDER_SAME : ORDER_AFTER;
         id->record_behind = seq_id < id->record_row;
+        id->record_unchanged = seq_id == id->record_row;
+        id->record_ahead = seq_id > id->record_row && seq_id > id->row && !id->record_unsure;
 }
 
 static const char *record_fault(const struct clean_id *id)
@@ -146,6 +162,10 @@ static const char *record_fault(const struct clean_id *id)
                 return "the log says that the record was deleted, but the metadata segment has it";
         if (id->in_embeddings && id->record_behind)
                 return "the metadata segment has not applied the log's last row of the record";
+        if (id->in_embeddings && id->record_ahead)
+                return "the metadata segment applied a later row to the record than the log has: numbers were given out again, and "
+                       "this "
+                       "row may never have been applied";
         return NULL;
 }
 
@@ -167,16 +187,25 @@ static const char *presence_fault(const struct clean_id *id)
         return NULL;
 }
 
+/* What embeddings.seq_id says of an ADD that went to a record of which nothing is known before. One that was not applied leaves the vector that there
+   was: what the rows before it say counts. */
+static bool added_vector_is_right(const struct clean_id *id)
+{
+        if (id->order == ORDER_SAME)
+                return id->added_equal;
+        if (id->order == ORDER_BEFORE && !id->added_to_record)
+                return !id->compared || id->equal;
+        return id->added_equal || (id->compared && id->equal);
+}
+
 /* Of an id that is in the index. Nobody wants the vector of a record that a row which stays deletes. */
 static bool vector_is_right(const struct clean_id *id)
 {
         if (id->vector == LIFE_DEAD || id->vector_removed || id->later_equal || id->superseded)
                 return true;
-        if (!id->added)
-                return !id->compared || id->equal;
-        if (id->added_equal || (id->compared && id->equal))
-                return id->order != ORDER_SAME || id->added_equal;
-        return id->order == ORDER_BEFORE && !id->compared && !id->added_to_record;
+        if (id->later_add_equal && !id->record_unchanged) /* else that ADD was not applied */
+                return true;
+        return id->added ? added_vector_is_right(id) : !id->compared || id->equal;
 }
 
 const char *clean_state_fault(const struct clean_id *id)
