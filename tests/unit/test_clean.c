@@ -340,7 +340,9 @@ static const struct spoiled {
           "seq_id = 5",
           NULL, "record id5: the metadata segment has not applied", "commit", 5 },
         { "UPDATE embeddings_queue SET operation = 2 WHERE seq_id = 5; UPDATE embeddings SET seq_id = 'x' WHERE seq_id = 5", NULL,
-          "record id5: the metadata segment has not applied", "commit", 5 },
+          "record id5: the metadata segment applied a later row", "commit", 5 },
+        { "UPDATE embeddings SET seq_id = 9 WHERE seq_id = 5", NULL, "record id5: the metadata segment applied a later row",
+          "commit", 5 },
         { "UPDATE embeddings_queue SET id = 'unheard of' WHERE seq_id = 6; INSERT INTO embeddings (segment_id, embedding_id, "
           "seq_id) VALUES"
           " ('00000000-0000-4000-8000-000000000201', 'unheard of', 6)",
@@ -494,14 +496,28 @@ static void rows_with_used_numbers(void **state)
         RESULT;
         clean_dir_filled(d, 1, 5, 11, 15);
         sql_dir_exec(&d->sql, "DELETE FROM embeddings_queue");
-        clean_dir_log(d, 1, 1, 1, "id1", false);
-        assert_null(clean_dir_run(d, "", NULL, NULL, 0, NULL));
-        /* An UPDATE below the record's last row: can't be told from an applied one, and changed no vector. */
-        assert_int_equal(first_row(d), 15);
         clean_dir_log(d, 2, 0, 1, "new", true);
         assert_null(clean_dir_run(d, "", NULL, NULL, 0, &result));
         assert_int_equal(result_number(result, "kept"), 1);
         assert_int_equal(first_row(d), 2);
+}
+
+/* An UPDATE of metadata alone, and an UPSERT of the vector that is there already: embeddings.seq_id is above their number. */
+static void changes_with_used_numbers(void **state)
+{
+        const struct clean_dir *d = *state;
+        for (int operation = 1; operation <= 2; operation++) {
+                RESULT;
+                if (operation == 1)
+                        clean_dir_filled(d, 1, 5, 11, 15);
+                sql_dir_exec(&d->sql, "DELETE FROM embeddings_queue");
+                clean_dir_log(d, 11, operation, 1, "id2", operation == 2);
+                clean_dir_index(d, 1, 1, 11);
+                clean_dir_log(d, 16, 3, 1, "nobody", false);
+                assert_null(clean_dir_run(d, "", NULL, NULL, 0, &result));
+                assert_int_equal(result_number(result, "kept"), 1);
+                assert_int_equal(rows(d), 2);
+        }
 }
 
 /* cosine: normalised in the index, its length beside it. */
@@ -821,6 +837,8 @@ int main(void)
                 ON(setup_old, lone_first_element),
                 ON(setup_rust, emptied_index),
                 ON(setup_rust, rows_with_used_numbers),
+                ON(setup_rust, changes_with_used_numbers),
+                ON(setup_python, changes_with_used_numbers),
                 ON(setup_python, cosine),
                 ON(setup_rust, cosine),
                 ON(setup_rust, emptied_log),
