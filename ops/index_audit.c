@@ -112,35 +112,55 @@ static bool is_suspect(const struct index_audit *audit)
         return audit->damage.code != 0 || (audit->has_labels && audit->labels.orphan_count + audit->labels.missing_count > 0);
 }
 
-int index_audit_read(int persist_fd, const char *segment_id, db_cancel_fn *cancelled, void *context, struct index_audit *ret_audit,
-                     struct error *e)
+/* Everything behind the summary. */
+static int audit_summary(int persist_fd, const char *segment_id, struct reading *reading, const struct index_summary *summary,
+                         struct error *e)
 {
-        struct index_summary summary;
+        struct index_audit *audit = reading->audit;
+        int r = audit_files(persist_fd, segment_id, reading, summary, e);
+        struct index_stamps after = index_stamps_read(persist_fd, segment_id);
+        if (r == 0 && !index_stamps_equal(&after, &audit->stamps))
+                r = error_set(e, EAGAIN, "the index of segment %s changed while it was read", segment_id);
+        if (r == 0 && is_suspect(audit) && index_stamps_young(&audit->stamps))
+                r = error_set(e, EAGAIN, "the index of segment %s is being written", segment_id);
+        return r;
+}
+
+int index_audit_read_all(int persist_fd, const char *segment_id, db_cancel_fn *cancelled, void *context,
+                         struct index_audit *ret_audit, struct index_summary *ret_summary, struct index_metadata **ret_metadata,
+                         struct error *e)
+{
         CLEANUP(index_metadata_free)
         struct index_metadata *metadata = NULL;
-        index_summary_read_all(persist_fd, segment_id, &summary, &metadata);
-        if (summary.damage.code == -EAGAIN || is_ours(summary.damage.code))
-                return error_set(e, -summary.damage.code, "%s", summary.damage.text);
+        index_summary_read_all(persist_fd, segment_id, ret_summary, &metadata);
+        if (ret_summary->damage.code == -EAGAIN || is_ours(ret_summary->damage.code))
+                return error_set(e, -ret_summary->damage.code, "%s", ret_summary->damage.text);
         struct index_audit audit = { 0 };
         struct reading reading = {
-                .header = &summary.header,
+                .header = &ret_summary->header,
                 .metadata = metadata,
                 .cancelled = cancelled,
                 .context = context,
                 .audit = &audit,
         };
-        int r = audit_files(persist_fd, segment_id, &reading, &summary, e);
-        struct index_stamps after = index_stamps_read(persist_fd, segment_id);
-        if (r == 0 && !index_stamps_equal(&after, &audit.stamps))
-                r = error_set(e, EAGAIN, "the index of segment %s changed while it was read", segment_id);
-        if (r == 0 && is_suspect(&audit) && index_stamps_young(&audit.stamps))
-                r = error_set(e, EAGAIN, "the index of segment %s is being written", segment_id);
+        int r = audit_summary(persist_fd, segment_id, &reading, ret_summary, e);
         if (r < 0) {
                 index_audit_clear(&audit);
                 return r;
         }
         *ret_audit = audit;
+        *ret_metadata = TAKE(metadata);
         return 0;
+}
+
+int index_audit_read(int persist_fd, const char *segment_id, db_cancel_fn *cancelled, void *context, struct index_audit *ret_audit,
+                     struct error *e)
+{
+        struct index_summary summary;
+        struct index_metadata *metadata = NULL;
+        int r = index_audit_read_all(persist_fd, segment_id, cancelled, context, ret_audit, &summary, &metadata, e);
+        (void) index_metadata_free(metadata);
+        return r;
 }
 
 void index_audit_clear(struct index_audit *audit)

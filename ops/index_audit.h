@@ -24,6 +24,11 @@ struct index_audit {
    0, -EAGAIN (the files changed meanwhile, or look damaged and are young, see INDEX_QUIET_NS: try again later), -ENOMEM, -EINTR. */
 int index_audit_read(int persist_fd, const char *segment_id, db_cancel_fn *cancelled, void *context, struct index_audit *ret_audit,
                      struct error *e);
+
+/* The same, and hands over what index_summary_read_all() gave. The caller frees *ret_metadata, which is NULL without a readable pickle. */
+int index_audit_read_all(int persist_fd, const char *segment_id, db_cancel_fn *cancelled, void *context,
+                         struct index_audit *ret_audit, struct index_summary *ret_summary, struct index_metadata **ret_metadata,
+                         struct error *e);
 void index_audit_clear(struct index_audit *audit);
 
 #endif

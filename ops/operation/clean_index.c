@@ -57,13 +57,11 @@ static const char *segment_id(const struct loading *l)
 
 /* Checks. */
 
-static int read_summary(struct loading *l)
+static int judge_summary(struct loading *l, const struct index_summary *summary)
 {
-        struct index_summary summary;
-        index_summary_read_all(l->persist_fd, segment_id(l), &summary, &l->metadata);
-        if (summary.damage.code != 0)
-                return judge(l, summary.damage.code, &summary.damage);
-        if (summary.stage != INDEX_PERSISTED || l->metadata == NULL) {
+        if (summary->damage.code != 0)
+                return judge(l, summary->damage.code, &summary->damage);
+        if (summary->stage != INDEX_PERSISTED || l->metadata == NULL) {
                 (void) error_set(l->fault, EILSEQ,
                                  "the vector segment %s has a position in the log, but its directory holds no index: the log is "
                                  "the only copy "
@@ -71,8 +69,8 @@ static int read_summary(struct loading *l)
                                  segment_id(l));
                 return FAULTY;
         }
-        l->index->header = summary.header;
-        l->index->stamps = summary.stamps;
+        l->index->header = summary->header;
+        l->index->stamps = summary->stamps;
         return 0;
 }
 
@@ -80,9 +78,7 @@ static int judge_audit(struct loading *l, const struct index_audit *audit)
 {
         if (audit->damage.code != 0)
                 return judge(l, audit->damage.code, &audit->damage);
-        if (!index_stamps_equal(&audit->stamps, &l->index->stamps))
-                (void) error_set(l->fault, EAGAIN, "the index of segment %s changed while it was read", segment_id(l));
-        else if (audit->labels.missing_count > 0)
+        if (audit->labels.missing_count > 0)
                 (void) error_set(l->fault, EILSEQ,
                                  "the index of segment %s lacks %zu of the vectors that its pickle lists, label %llu first",
                                  segment_id(l), audit->labels.missing_count, (unsigned long long) audit->labels.missing[0]);
@@ -98,11 +94,15 @@ static int judge_audit(struct loading *l, const struct index_audit *audit)
 static int audit_index(struct loading *l)
 {
         struct index_audit audit = { 0 };
+        struct index_summary summary;
         struct error found = { 0 };
-        int r = index_audit_read(l->persist_fd, segment_id(l), l->cancelled, l->context, &audit, &found);
+        int r = index_audit_read_all(l->persist_fd, segment_id(l), l->cancelled, l->context, &audit, &summary, &l->metadata,
+                                     &found);
         if (r < 0)
                 return judge(l, r, &found);
-        r = judge_audit(l, &audit);
+        r = judge_summary(l, &summary);
+        if (r == 0)
+                r = judge_audit(l, &audit);
         index_audit_clear(&audit);
         return r;
 }
@@ -196,8 +196,7 @@ static int check_still(struct loading *l)
 
 static int load(struct loading *l)
 {
-        static int (*const steps[])(struct loading *) = { read_summary,  audit_index,  read_space,
-                                                          read_elements, read_lengths, check_still };
+        static int (*const steps[])(struct loading *) = { audit_index, read_space, read_elements, read_lengths, check_still };
         struct clean_index *index = l->index;
         index->fd = -1;
         (void) snprintf(index->path, sizeof(index->path), "%s/%s", segment_id(l), index_file_names[INDEX_LEVEL0]);

@@ -216,6 +216,8 @@ const char *clean_state_fault(const struct clean_id *id)
         if (fault == NULL)
                 fault = presence_fault(id);
         if (fault == NULL && id->element != CLEAN_NO_ELEMENT && !vector_is_right(id))
-                fault = "the index has another vector of the record than the log";
+                fault = id->added && id->added_equal
+                                ? "the index lacks the vector of an UPDATE of the record before this row, which was ignored"
+                                : "the index has another vector of the record than the log";
         return fault;
 }
