@@ -137,7 +137,8 @@ static int run(struct operation *op)
                 r = run_once(op);
         if (r == -ESTALE)
                 return error_set(&op->error, EBUSY, "another process writes to the database all the time: nothing was changed");
-        return r == -EINTR ? error_set(&op->error, ECANCELED, "cancelled: nothing was changed") : r;
+        return r == -EINTR || r == -ECANCELED ? error_set(&op->error, ECANCELED, "clean was cancelled: the directory is as it was")
+                                              : r;
 }
 
 const struct operation_type operation_clean = {

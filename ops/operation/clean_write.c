@@ -1,6 +1,6 @@
 /*
- * Between the transaction and the VACUUM nobody else gets the database: who wrote there would be waited for, and wait, for as long as the
- * VACUUM takes.
+ * One transaction, and then VACUUM, which is another: who commits in between is copied as well, and who holds the database for long only costs the
+ * VACUUM. A VACUUM that does not come to pass leaves the rows' content in free pages (secure_delete is off for it).
  */
 #include "ops/operation/clean_write.h"
 
@@ -147,9 +147,9 @@ static int run_vacuum(struct operation *op, struct write_db *w, bool changed, st
         int r = write_db_vacuum(w, &e);
         op->late = true;
         if (r == -ECANCELED && !changed)
-                return error_set(&op->error, ECANCELED, "%s", e.text);
+                return r;
         ret->done = r == 0;
-        (void) snprintf(ret->reason, sizeof(ret->reason), "%s", ret->done ? "" : e.text);
+        (void) snprintf(ret->reason, sizeof(ret->reason), "%s", ret->done ? "" : r == -ECANCELED ? "cancelled" : e.text);
         return 0;
 }
 

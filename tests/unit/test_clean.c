@@ -713,7 +713,8 @@ static void vacuum_cancelled(void **state)
         run_watched(&w, "", 0, &result);
         assert_int_equal(rows(w.d), 1);
         assert_false(is_true(result, "vacuum", "done"));
-        assert_true(strlen(json_object_get_string(json_object_object_get(json_object_object_get(result, "vacuum"), "reason"))) > 0);
+        assert_string_equal(json_object_get_string(json_object_object_get(json_object_object_get(result, "vacuum"), "reason")),
+                            "cancelled");
         /* With nothing deleted it is a cancel like any other. */
         run_watched(&w, "", -ECANCELED, NULL);
 }
