@@ -192,6 +192,7 @@ static int count_row(struct check *c, struct clean_collection *item, sqlite3_stm
                 return 0;
         item->rows++;
         item->rows_old += seq_id < item->limit;
+        item->last = seq_id;
         return note_topic(c, item, stmt);
 }
 
@@ -340,6 +341,14 @@ static int check_unchanged(struct check *c)
         return r;
 }
 
+static void count_sentinels(struct clean_plan *plan)
+{
+        int64_t seq_id;
+        plan->sentinels = 0;
+        for (size_t i = 0; i < plan->count; i++)
+                plan->sentinels += clean_wants_sentinel(plan, &plan->collections[i], &seq_id);
+}
+
 int clean_check(struct operation *op, struct db *db, struct clean_plan *plan, uint64_t memory_max)
 {
         struct check c = { .op = op, .plan = plan, .memory_max = memory_max, .e = &op->error };
@@ -348,5 +357,6 @@ int clean_check(struct operation *op, struct db *db, struct clean_plan *plan, ui
         pieces_init(&c.pieces, db);
         while (r == 0 && more)
                 r = pass(&c, &more);
+        count_sentinels(plan);
         return r < 0 ? r : check_unchanged(&c);
 }

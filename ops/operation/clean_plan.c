@@ -177,6 +177,16 @@ int clean_plan_new(struct operation *op, struct db *db, struct clean_plan **ret)
         return r;
 }
 
+bool clean_wants_sentinel(const struct clean_plan *plan, const struct clean_collection *item, int64_t *ret_seq_id)
+{
+        uint64_t vector = item->has_vector_position ? item->vector_position : 0;
+        uint64_t record = item->has_record_position ? item->record_position : 0, position = vector > record ? vector : record;
+        if (!plan->sentinel || position == 0 || position >= INT64_MAX)
+                return false;
+        *ret_seq_id = (int64_t) position;
+        return item->rows == 0 || item->last < *ret_seq_id;
+}
+
 uint64_t clean_rows_to_go(const struct clean_collection *item)
 {
         return item->kept != NULL ? 0 : item->rows_old;

@@ -34,6 +34,7 @@ struct clean_collection {
         uint64_t vector_position, record_position;
         int64_t limit;           /* rows below it may go; INT64_MIN: none */
         uint64_t rows, rows_old; /* in the log, and below the limit; counted by clean_check() */
+        int64_t last;            /* its highest row in the log, if rows > 0 */
         struct text topic;       /* of its first row; bytes NULL: it has none */
         struct clean_reason *kept;
         struct index_stamps *stamps; /* of the index that was checked; NULL: it was not */
@@ -54,8 +55,9 @@ struct clean_plan {
         bool has_position;
         uint64_t position;                /* the highest of all live collections */
         struct clean_collection *highest; /* which has it */
-        bool sentinel;                    /* I1 is violated: a row has to be put at `position` */
-        struct text topic;                /* of any row of a collection; bytes NULL: there is none */
+        bool sentinel;      /* I1 is violated: a row has to be put at `position`, and of the other collections at theirs */
+        uint64_t sentinels; /* how many; counted by clean_check(), and by clean_write() when it has put them */
+        struct text topic;  /* of any row of a collection; bytes NULL: there is none */
 };
 
 /* Reads the catalog and the positions. *ret is the caller's. -ENOENT when the collection that was asked for is not there; -EILSEQ when I1 is violated
@@ -64,6 +66,10 @@ int clean_plan_new(struct operation *op, struct db *db, struct clean_plan **ret)
 
 /* The collection with this id (the last part of a topic), or NULL. */
 struct clean_collection *clean_plan_find(struct clean_plan *plan, const void *id, size_t len);
+
+/* Whether it gets a row at its position: the log has none of it there or behind. Chroma deletes a collection's rows with it, and then the others' must
+   keep the counter up. */
+bool clean_wants_sentinel(const struct clean_plan *plan, const struct clean_collection *item, int64_t *ret_seq_id);
 
 /* Rows that the collection loses. */
 uint64_t clean_rows_to_go(const struct clean_collection *item);

@@ -94,7 +94,7 @@ static int fill(struct json_object *result, const struct clean_plan *plan, const
         } numbers[] = {
                 { "rows_deleted", deleted },
                 { "rows_before", plan->rows },
-                { "rows_after", plan->rows - deleted + plan->sentinel },
+                { "rows_after", plan->rows - deleted + plan->sentinels },
                 { "bytes_before", outcome->bytes_before },
                 { "bytes_after", outcome->bytes_after },
                 { "kept", clean_plan_kept(plan) },

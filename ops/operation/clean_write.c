@@ -30,11 +30,11 @@ static int check_indexes(struct operation *op, const struct clean_plan *plan)
 }
 
 /* The topic up to the collection's id, as the directory's rows have it. */
-static int read_stored_topic(struct operation *op, struct write_db *w, const struct clean_plan *plan, struct text *ret)
+static int read_stored_topic(struct operation *op, struct write_db *w, const struct clean_plan *plan, const struct text *id,
+                             struct text *ret)
 {
         CLEANUP(sqlite3_finalize)
         sqlite3_stmt *stmt = NULL;
-        const struct text *id = &plan->highest->collection->id;
         if (plan->catalog->version.sysdb >= SYSDB_TOPIC_GONE)
                 return 0;
         int r = write_db_prepare(w, &stmt, &op->error, "SELECT topic FROM collections WHERE id = ?1 AND typeof(topic) = 'text'");
@@ -54,13 +54,14 @@ static bool ends_with_id(const struct text *topic, const struct text *id)
 }
 
 /* Of a row of the same collection, else what table collections says, else like any other row's, else the default. */
-static int make_topic(struct operation *op, struct write_db *w, const struct clean_plan *plan, struct text *ret)
+static int make_topic(struct operation *op, struct write_db *w, const struct clean_plan *plan, const struct clean_collection *item,
+                      struct text *ret)
 {
-        const struct text *id = &plan->highest->collection->id, *like = &plan->highest->topic;
+        const struct text *id = &item->collection->id, *like = &item->topic;
         CLEANUP(free)
         char *stored_bytes = NULL;
         struct text stored = { 0 };
-        int r = like->bytes == NULL ? read_stored_topic(op, w, plan, &stored) : 0;
+        int r = like->bytes == NULL ? read_stored_topic(op, w, plan, id, &stored) : 0;
         stored_bytes = stored.bytes;
         if (r < 0)
                 return r;
@@ -77,28 +78,41 @@ static int make_topic(struct operation *op, struct write_db *w, const struct cle
         return 0;
 }
 
-/* A DELETE of an id that there is not: nothing to whoever applies it (FORMAT I1). */
-static int put_sentinel(struct operation *op, struct write_db *w, const struct clean_plan *plan)
+/* A DELETE of an id that there is not: nothing to whoever applies it (FORMAT I1). Of collections with the same position one gets it. */
+static int put_sentinel(struct operation *op, struct write_db *w, const struct clean_plan *plan,
+                        const struct clean_collection *item, int64_t seq_id)
 {
         CLEANUP(sqlite3_finalize)
         sqlite3_stmt *stmt = NULL;
         struct text topic = { 0 };
-        int r = make_topic(op, w, plan, &topic);
+        int r = make_topic(op, w, plan, item, &topic);
         CLEANUP(free)
         char *bytes = topic.bytes;
         if (r == 0)
-                r = write_db_prepare(w, &stmt, &op->error,
-                                     "INSERT INTO embeddings_queue (seq_id, operation, topic, id, vector, encoding, metadata)"
-                                     " VALUES (?1, 3, ?2, 'chromafs-sentinel-' || lower(hex(randomblob(16))), NULL, NULL, ?3)");
+                r = write_db_prepare(
+                        w, &stmt, &op->error,
+                        "INSERT OR IGNORE INTO embeddings_queue (seq_id, operation, topic, id, vector, encoding, metadata)"
+                        " VALUES (?1, 3, ?2, 'chromafs-sentinel-' || lower(hex(randomblob(16))), NULL, NULL, ?3)");
         if (r < 0)
                 return r;
         const char *metadata = plan->catalog->version.rust ? "{}" : NULL;
-        if (sqlite3_bind_int64(stmt, 1, (int64_t) plan->position) != SQLITE_OK ||
+        if (sqlite3_bind_int64(stmt, 1, seq_id) != SQLITE_OK ||
             sqlite3_bind_text64(stmt, 2, bytes, topic.len, SQLITE_STATIC, SQLITE_UTF8) != SQLITE_OK ||
             sqlite3_bind_text(stmt, 3, metadata, -1, SQLITE_STATIC) != SQLITE_OK)
                 return write_db_fail(w, &op->error, "a row of the log");
         r = write_db_step(w, stmt, &op->error);
         return r < 0 ? r : 0;
+}
+
+static int put_sentinels(struct operation *op, struct write_db *w, struct clean_plan *plan)
+{
+        int64_t seq_id, before = sqlite3_total_changes64(write_db_handle(w));
+        int r = 0;
+        for (size_t i = 0; r == 0 && i < plan->count; i++)
+                if (clean_wants_sentinel(plan, &plan->collections[i], &seq_id))
+                        r = put_sentinel(op, w, plan, &plan->collections[i], seq_id);
+        plan->sentinels = (uint64_t) (sqlite3_total_changes64(write_db_handle(w)) - before);
+        return r;
 }
 
 /* FORMAT I1, of what is about to be committed. */
@@ -120,7 +134,7 @@ static int change(struct operation *op, struct write_db *w, struct clean_plan *p
 {
         int r = check_indexes(op, plan);
         if (r == 0 && plan->sentinel)
-                r = put_sentinel(op, w, plan);
+                r = put_sentinels(op, w, plan);
         if (r == 0)
                 r = clean_delete(op, w, plan);
         return r < 0 ? r : check_counter(op, w, plan);

@@ -594,8 +594,28 @@ static void shortened_log(void **state)
         sql_dir_exec(&d->sql, "DELETE FROM embeddings_queue WHERE seq_id > 3; UPDATE embeddings_queue SET topic = replace(topic, "
                               "'default', 'mine')");
         expect_sentinel(d, 15, "persistent://mine/mine/00000000-0000-4000-8000-000000000002", "'{}'");
-        /* With it there nothing of collection 1 has to stay. */
-        assert_int_equal(rows(d), 1);
+        /* Of collection 1 its own is left: Chroma deletes a collection's rows with it. */
+        assert_int_equal(rows(d), 2);
+        assert_int_equal(first_row(d), 5);
+}
+
+/* Two collections at one position, one that has its row, and one whose position is the pickle's. */
+static void sentinels_of_all(void **state)
+{
+        const struct clean_dir *d = *state;
+        RESULT;
+        clean_dir_filled(d, 1, 5, 1, 7);
+        clean_dir_filled(d, 2, 5, 11, 15);
+        clean_dir_filled(d, 3, 5, 21, 30);
+        clean_dir_collection(d, 4, 0, 30, 30);
+        clean_dir_collection(d, 5, 0, CLEAN_NONE, CLEAN_NONE);
+        sql_dir_exec(&d->sql, "DELETE FROM embeddings_queue WHERE seq_id > 15");
+        assert_null(clean_dir_run(d, "dry_run=1", NULL, NULL, 0, &result));
+        assert_int_equal(result_number(result, "rows_before"), 10);
+        assert_null(clean_dir_run(d, "", NULL, NULL, 0, &result));
+        assert_int_equal(result_number(result, "rows_after"), rows(d));
+        assert_int_equal(clean_dir_number(d, "SELECT sum(seq_id) FROM embeddings_queue"), 7 + 15 + 30 + 77);
+        assert_int_equal(clean_dir_number(d, "SELECT count(DISTINCT topic) FROM embeddings_queue"), 4);
 }
 
 static void no_row_can_follow(void **state)
@@ -846,6 +866,8 @@ int main(void)
                 ON(setup_python, emptied_log),
                 ON(setup_old, emptied_log),
                 ON(setup_rust, shortened_log),
+                ON(setup_rust, sentinels_of_all),
+                ON(setup_old, sentinels_of_all),
                 ON(setup_rust, no_row_can_follow),
                 ON(setup_rust, other_positions),
                 ON(setup_rust, someone_commits),
