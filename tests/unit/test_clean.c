@@ -612,6 +612,7 @@ static void sentinels_of_all(void **state)
         sql_dir_exec(&d->sql, "DELETE FROM embeddings_queue WHERE seq_id > 15");
         assert_null(clean_dir_run(d, "dry_run=1", NULL, NULL, 0, &result));
         assert_int_equal(result_number(result, "rows_before"), 10);
+        json_object_put(result);
         assert_null(clean_dir_run(d, "", NULL, NULL, 0, &result));
         assert_int_equal(result_number(result, "rows_after"), rows(d));
         assert_int_equal(clean_dir_number(d, "SELECT sum(seq_id) FROM embeddings_queue"), 7 + 15 + 30 + 77);
