@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "ops/operation/plain_dir.h"
 
@@ -33,6 +34,8 @@ static int remove_dir(int parent, const char *name, dev_t dev, unsigned depth, s
                 return fail(e, fd < 0 ? -fd : errno, name);
         if (st.st_dev != dev)
                 return fail(e, EXDEV, name);
+        if (st.st_uid == geteuid() && (st.st_mode & S_IRWXU) != S_IRWXU)
+                (void) fchmod(fd, S_IRWXU); /* what is in a directory that may not be written to could not be removed */
         int r = empty(fd, dev, NULL, depth, e);
         if (r == 0 && unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
                 r = fail(e, errno, name);
