@@ -18,8 +18,9 @@
  * (1) the stamps of T0 and T1 are equal, and the stamps of the files that were copied are these: no file was changed from T0 to T1. Stamps
  *     have ticks: a file that was changed in the tick of T0 could change again unseen, so T0 waits until none is that young
  *     (backup_tree_settled).
- * (2) nobody was inside a writing transaction at T0. Python's persist lies wholly within one: at T0 there is none, and one that began later
- *     would show in the stamps before its COMMIT. So the database, which is of one moment between T0 and T1, has the position of these files.
+ * (2) nobody was inside a writing transaction at T0, or all files were older than the last commit, and so than the transaction. Python's
+ *     persist lies wholly within one: at T0 there is none, and one that began later would show in the stamps before its COMMIT. So the
+ *     database, which is of one moment between T0 and T1, has the position of these files.
  * (3) in an index that was written in the two seconds before T0 the pickle is the last file that was written, and the database was written
  *     after it. Rust's persist has then come to its end, the position included: between two files of it, or before the position, the order
  *     is another one. One that began after T0 shows in the stamps, or has written nothing until T1, and its position comes after its files:
@@ -72,6 +73,13 @@ int backup_list_tree(struct backup *b)
         return 0;
 }
 
+static bool is_settled(const struct backup *b)
+{
+        struct file_stamp database = db_stamp(b->db);
+        return backup_tree_settled(&b->tree, &database) &&
+               (!backup_hold_has_writer(&b->hold) || backup_tree_is_older(&b->tree, &database));
+}
+
 /* T0: holds, lists, and looks whether this is a moment to begin at. 1, 0 not within SETTLE_MS, or a failure. */
 static int begin_settled(struct backup *b)
 {
@@ -81,8 +89,7 @@ static int begin_settled(struct backup *b)
                         r = backup_list_tree(b);
                 if (r < 0)
                         return r;
-                struct file_stamp database = db_stamp(b->db);
-                if (!backup_hold_has_writer(&b->hold) && backup_tree_settled(&b->tree, &database))
+                if (is_settled(b))
                         return 1;
                 backup_hold_end(&b->hold);
                 if (clock_ms() >= end)

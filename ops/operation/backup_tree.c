@@ -15,7 +15,7 @@
 
 #define UUID_LEN 36
 #define BLOCK 4096u
-#define ASK_EVERY 256
+#define ASK_EVERY 16 /* entries: where each is asked of a server, others wait for us meanwhile */
 
 struct walk {
         int persist_fd;
@@ -178,6 +178,7 @@ static void take_over(struct backup_entry *entry, const struct backup_entry *bef
         if (!before->copied || !file_stamp_equal(&entry->stamp, &before->stamp))
                 return;
         entry->copied = true;
+        entry->unowned = before->unowned;
         entry->hashed = before->hashed;
         entry->copy = before->copy;
 }
@@ -280,6 +281,16 @@ bool backup_tree_settled(const struct backup_tree *tree, const struct file_stamp
                 }
         }
         return in_order(&times, database, now);
+}
+
+/* Nobody else commits, nor writes to the database, while a writer has its transaction open: so what is older than the database was there before. */
+bool backup_tree_is_older(const struct backup_tree *tree, const struct file_stamp *database)
+{
+        int64_t commit = database->mtime_ns < database->ctime_ns ? database->mtime_ns : database->ctime_ns;
+        for (size_t i = 0; i < tree->count; i++)
+                if (tree->entries[i].segment && tree->entries[i].stamp.ctime_ns >= commit)
+                        return false;
+        return true;
 }
 
 /* Sums. */

@@ -33,9 +33,10 @@ struct backup_entry {
         bool segment;
         const char *reason; /* of BACKUP_LEFT_OUT; static */
         struct file_stamp stamp;
-        bool copied; /* in the state of `stamp` */
-        bool gone;   /* a user's file that went away before it was copied */
-        bool hashed; /* copy.sha256 is set */
+        bool copied;  /* in the state of `stamp` */
+        bool gone;    /* a user's file that went away before it was copied */
+        bool unowned; /* the copy could not be given its owner */
+        bool hashed;  /* copy.sha256 is set */
         struct file_copy copy;
 };
 
@@ -63,6 +64,9 @@ bool backup_tree_is_racy(const struct backup_tree *tree, const struct file_stamp
 /* Whether the segments are between two persists, as far as their stamps can tell: none is racy, and where an index was written less than INDEX_QUIET_NS
    ago its pickle was written last, and the database after it. */
 bool backup_tree_settled(const struct backup_tree *tree, const struct file_stamp *database);
+
+/* Whether all of the segments was written before the last commit, as far as their stamps can tell: not by a transaction that is open. */
+bool backup_tree_is_older(const struct backup_tree *tree, const struct file_stamp *database);
 
 /* Bytes that copies of all files take at most; holes are not counted. */
 uint64_t backup_tree_bytes(const struct backup_tree *tree);

@@ -29,7 +29,7 @@ struct place {
 static int setup(void **state)
 {
         struct place *p = calloc(1, sizeof(*p));
-        (void) strcpy(p->path, "/tmp/chromafs-tree-XXXXXX");
+        (void) snprintf(p->path, sizeof(p->path), "/tmp/chromafs-tree-XXXXXX");
         if (mkdtemp(p->path) == NULL)
                 return 1;
         p->fd = open(p->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -113,7 +113,7 @@ static void too_deep(void **state)
         struct error e = { 0 };
         for (int i = 1; i <= BACKUP_DEPTH_MAX; i++) {
                 assert_int_equal(mkdirat(p->fd, path, 0755), 0);
-                (void) strcat(path, "/d");
+                (void) snprintf(path + strlen(path), sizeof(path) - strlen(path), "/d");
         }
         struct backup_tree deep = list(p);
         assert_int_equal(deep.count, BACKUP_DEPTH_MAX);
@@ -158,8 +158,8 @@ struct stale {
 static void note_stale(void *context, const struct backup_entry *entry)
 {
         struct stale *stale = context;
-        (void) strcat(stale->paths, entry->path);
-        (void) strcat(stale->paths, " ");
+        size_t len = strlen(stale->paths);
+        (void) snprintf(stale->paths + len, sizeof(stale->paths) - len, "%s ", entry->path);
 }
 
 static void takes_over(void **state)
@@ -296,6 +296,25 @@ static void a_tick_is_waited_for(void **state)
         backup_tree_clear(&tree);
 }
 
+static void older_than_a_commit(void **state)
+{
+        const struct place *p = *state;
+        write_file(p, "notes", "");
+        index_dir_make(p->fd, SEGMENT, &(struct index_dir){ .count = 3 });
+        struct backup_tree tree = list(p);
+        int64_t newest = find(&tree, SEGMENT)->stamp.ctime_ns;
+        for (size_t i = 0; i < tree.count; i++)
+                if (tree.entries[i].segment && tree.entries[i].stamp.ctime_ns > newest)
+                        newest = tree.entries[i].stamp.ctime_ns;
+        ((struct backup_entry *) (uintptr_t) find(&tree, "notes"))->stamp.ctime_ns = newest + 5; /* no segment's */
+        assert_true(backup_tree_is_older(&tree, &(struct file_stamp){ .mtime_ns = newest + 1, .ctime_ns = newest + 1 }));
+        assert_false(backup_tree_is_older(&tree, &(struct file_stamp){ .mtime_ns = newest, .ctime_ns = newest }));
+        assert_false(backup_tree_is_older(&tree, &(struct file_stamp){ .mtime_ns = newest, .ctime_ns = newest + 1 })); /* chmod */
+        assert_false(
+                backup_tree_is_older(&tree, &(struct file_stamp){ .mtime_ns = newest + 1, .ctime_ns = newest })); /* touch -d */
+        backup_tree_clear(&tree);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -308,6 +327,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(order_of_a_persist, setup, teardown),
                 cmocka_unit_test_setup_teardown(every_segment, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_tick_is_waited_for, setup, teardown),
+                cmocka_unit_test_setup_teardown(older_than_a_commit, setup, teardown),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
