@@ -110,6 +110,14 @@ static int fill_plan(struct backup *b, uint64_t bytes)
         return r == 0 ? add_result(b, "left_out", left_out_json(b)) : r;
 }
 
+static uint64_t unowned(const struct backup *b)
+{
+        uint64_t n = (uint64_t) b->unowned_database + b->unowned_top;
+        for (size_t i = 0; i < b->tree.count; i++)
+                n += b->tree.entries[i].unowned && b->tree.entries[i].copied;
+        return n;
+}
+
 static int fill_outcome(struct backup *b)
 {
         bool damaged = json_object_array_length(b->damage) > 0;
@@ -121,7 +129,7 @@ static int fill_outcome(struct backup *b)
         if (r == 0)
                 r = add_result(b, "reflink", json_object_new_boolean(b->reflink));
         if (r == 0)
-                r = add_result(b, "not_owned", json_object_new_uint64(b->unowned));
+                r = add_result(b, "not_owned", json_object_new_uint64(unowned(b)));
         if (r == 0)
                 r = add_result(b, "status", json_string(damaged ? "damaged_source" : "complete"));
         return r == 0 ? add_result(b, "damage", json_object_get(b->damage)) : r;
@@ -132,7 +140,7 @@ static int fill_outcome(struct backup *b)
 /* Until now nobody else could look into it. What is told of a success is put together before there is no way back. */
 static int open_up(struct backup *b)
 {
-        int r = backup_copy_attributes(b, b->op->dirfd, b->target.fd);
+        int r = backup_copy_attributes(b, b->op->dirfd, b->target.fd, &b->unowned_top);
         if (r == 0)
                 r = plain_dir_sync(b->target.fd, "the copy", &b->op->error);
         if (r == 0)

@@ -163,7 +163,7 @@ static int note_labels(struct backup *b, const char *where, const struct index_a
 static int check_ids(struct backup *b, struct db *db, const struct collection *collection, const struct index_summary *summary,
                      const struct index_audit *audit)
 {
-        struct record_audit records;
+        struct record_audit records = { 0 };
         struct error found = { 0 };
         struct id_set ids = { 0 };
         uint64_t position = 0;

@@ -50,21 +50,39 @@ static bool same_owner(int a, int b)
         return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_uid == y.st_uid && x.st_gid == y.st_gid;
 }
 
-int backup_copy_attributes(struct backup *b, int from, int to)
+int backup_copy_attributes(struct backup *b, int from, int to, bool *ret_unowned)
 {
         struct error e = { 0 };
         int r = file_copy_attributes(from, to, false, &e);
         if (r < 0 && (r != -EPERM || same_owner(from, to)))
                 return error_set(&b->op->error, -r, "%s", e.text);
-        b->unowned += r < 0;
+        *ret_unowned = r < 0;
         return 0;
+}
+
+int backup_open_above(int dirfd, const char *path, const char **ret_name, struct error *e)
+{
+        char above[PATH_MAX];
+        const char *slash = strrchr(path, '/');
+        *ret_name = slash != NULL ? slash + 1 : path;
+        if (slash == NULL)
+                return file_open_dir(dirfd, ".", e);
+        int n = snprintf(above, sizeof(above), "%.*s", (int) (slash - path), path);
+        if (n < 0 || (size_t) n >= sizeof(above))
+                return error_set(e, ENAMETOOLONG, "%s: %s", path, strerror(ENAMETOOLONG));
+        return file_open_dir(dirfd, above, e);
 }
 
 static int make_file(struct backup *b, const char *path)
 {
+        const char *name = NULL;
+        CLEANUP(close)
+        int above = backup_open_above(b->target.fd, path, &name, &b->op->error);
+        if (above < 0)
+                return above;
         int fd = -1;
-        if (unlinkat(b->target.fd, path, 0) == 0 || errno == ENOENT)
-                fd = openat(b->target.fd, path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (unlinkat(above, name, 0) == 0 || errno == ENOENT)
+                fd = openat(above, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         return fd >= 0 ? fd : fail(b, errno, path, "can't be made in the copy");
 }
 
@@ -78,7 +96,7 @@ static int copy_open_file(struct backup *b, struct backup_entry *entry, int from
         int r = file_copy_hashed(from, to, backup_is_cancelled, b, &entry->copy, &b->op->error);
         b->current = NULL;
         if (r == 0)
-                r = backup_copy_attributes(b, from, to);
+                r = backup_copy_attributes(b, from, to, &entry->unowned);
         if (r < 0)
                 return r == -ECANCELED ? r : error_prefix(&b->op->error, r, "%s", entry->path);
         r = copy_times(&entry->stamp, to);
@@ -116,20 +134,37 @@ static int copy_file(struct backup *b, struct backup_entry *entry)
 
 /* The rest. */
 
+/* Where it leads. 1, 0 when it is no link any more, or a failure. */
+static int read_link(struct backup *b, struct backup_entry *entry, char ret[PATH_MAX])
+{
+        const char *name = NULL;
+        CLEANUP(close)
+        int above = backup_open_above(b->op->dirfd, entry->path, &name, &b->op->error);
+        entry->gone = above == -ENOENT || above == -ENOTDIR || above == -ELOOP;
+        if (above < 0)
+                return entry->gone ? 0 : above;
+        ssize_t n = readlinkat(above, name, ret, PATH_MAX - 1);
+        entry->gone = n < 0 && (errno == ENOENT || errno == EINVAL);
+        if (n < 0)
+                return entry->gone ? 0 : fail(b, errno, entry->path, "can't be read");
+        ret[n] = '\0';
+        return 1;
+}
+
 static int copy_link(struct backup *b, struct backup_entry *entry)
 {
         char to[PATH_MAX];
-        ssize_t n = readlinkat(b->op->dirfd, entry->path, to, sizeof(to) - 1);
-        if (n < 0 && (errno == ENOENT || errno == EINVAL)) {
-                entry->gone = true;
-                return 0;
-        }
-        if (n < 0)
-                return fail(b, errno, entry->path, "can't be read");
-        to[n] = '\0';
-        if (unlinkat(b->target.fd, entry->path, 0) < 0 && errno != ENOENT)
+        int r = read_link(b, entry, to);
+        if (r <= 0)
+                return r;
+        const char *name = NULL;
+        CLEANUP(close)
+        int above = backup_open_above(b->target.fd, entry->path, &name, &b->op->error);
+        if (above < 0)
+                return above;
+        if (unlinkat(above, name, 0) < 0 && errno != ENOENT)
                 return fail(b, errno, entry->path, "can't be replaced in the copy");
-        if (symlinkat(to, b->target.fd, entry->path) < 0)
+        if (symlinkat(to, above, name) < 0)
                 return fail(b, errno, entry->path, "can't be made in the copy");
         entry->copied = true;
         return 0;
@@ -137,7 +172,12 @@ static int copy_link(struct backup *b, struct backup_entry *entry)
 
 static int copy_dir(struct backup *b, struct backup_entry *entry)
 {
-        if (mkdirat(b->target.fd, entry->path, 0700) < 0 && errno != EEXIST)
+        const char *name = NULL;
+        CLEANUP(close)
+        int above = backup_open_above(b->target.fd, entry->path, &name, &b->op->error);
+        if (above < 0)
+                return above;
+        if (mkdirat(above, name, 0700) < 0 && errno != EEXIST)
                 return fail(b, errno, entry->path, "can't be made in the copy");
         entry->copied = true;
         return 0;
@@ -178,17 +218,21 @@ int backup_copy_tree(struct backup *b)
 void backup_copy_remove(void *context, const struct backup_entry *entry)
 {
         struct backup *b = context;
-        (void) unlinkat(b->target.fd, entry->path, entry->kind == BACKUP_DIR ? AT_REMOVEDIR : 0);
+        const char *name = NULL;
+        CLEANUP(close)
+        int above = backup_open_above(b->target.fd, entry->path, &name, NULL);
+        if (above >= 0)
+                (void) unlinkat(above, name, entry->kind == BACKUP_DIR ? AT_REMOVEDIR : 0);
 }
 
 /* Directories, the deepest first: what is made in one changes its time. */
 
-typedef int dir_fn(struct backup *b, const struct backup_entry *entry, int to);
+typedef int dir_fn(struct backup *b, struct backup_entry *entry, int to);
 
 static int each_dir(struct backup *b, dir_fn *fn)
 {
         for (size_t i = b->tree.count; i > 0; i--) {
-                const struct backup_entry *entry = &b->tree.entries[i - 1];
+                struct backup_entry *entry = &b->tree.entries[i - 1];
                 if (entry->kind != BACKUP_DIR)
                         continue;
                 CLEANUP(close)
@@ -200,7 +244,7 @@ static int each_dir(struct backup *b, dir_fn *fn)
         return 0;
 }
 
-static int give_time(struct backup *b, const struct backup_entry *entry, int to)
+static int give_time(struct backup *b, struct backup_entry *entry, int to)
 {
         int r = copy_times(&entry->stamp, to);
         return r < 0 ? fail(b, -r, entry->path, "can't be given its time in the copy") : 0;
@@ -211,7 +255,7 @@ int backup_copy_times(struct backup *b)
         return each_dir(b, give_time);
 }
 
-static int finish_dir(struct backup *b, const struct backup_entry *entry, int to)
+static int finish_dir(struct backup *b, struct backup_entry *entry, int to)
 {
         CLEANUP(close)
         int from = file_open_dir(b->op->dirfd, entry->path, &b->op->error);
@@ -219,7 +263,7 @@ static int finish_dir(struct backup *b, const struct backup_entry *entry, int to
                 return 0; /* gone meanwhile: it stays ours */
         if (from < 0)
                 return from;
-        int r = backup_copy_attributes(b, from, to);
+        int r = backup_copy_attributes(b, from, to, &entry->unowned);
         return r < 0 ? r : give_time(b, entry, to);
 }
 
@@ -231,7 +275,7 @@ static int finish_database(struct backup *b)
         int to = file_open_regular(b->target.fd, DB_FILE, NULL, &b->op->error);
         if (from < 0 || to < 0)
                 return from < 0 ? from : to;
-        return backup_copy_attributes(b, from, to);
+        return backup_copy_attributes(b, from, to, &b->unowned_database);
 }
 
 int backup_copy_finish(struct backup *b)
@@ -292,7 +336,7 @@ static int sync_files(struct backup *b, sync_fn *fn)
         return r;
 }
 
-static int sync_dir(struct backup *b, const struct backup_entry *entry, int to)
+static int sync_dir(struct backup *b, struct backup_entry *entry, int to)
 {
         return backup_is_cancelled(b) ? -ECANCELED : plain_dir_sync(to, entry->path, &b->op->error);
 }

@@ -22,8 +22,16 @@
 #define STEP_PAGES 32
 #define RESTARTS_MAX 3
 
+/* SQLite's own but for names: it would take the path apart, following each link, which finds a path that is too long for it, or one that
+   somebody else has exchanged meanwhile. The one given leads through our descriptor. */
+struct copy_vfs {
+        sqlite3_vfs base;
+        char name[40];
+};
+
 struct page_copy {
         struct backup *b;
+        struct copy_vfs vfs;
         sqlite3 *to;
         sqlite3_backup *backup;
         bool begun;
@@ -38,8 +46,33 @@ static void close_copy(struct page_copy *c)
         if (c->backup != NULL)
                 (void) sqlite3_backup_finish(c->backup);
         (void) sqlite3_close(c->to);
+        if (c->vfs.base.zName != NULL)
+                (void) sqlite3_vfs_unregister(&c->vfs.base);
         c->backup = NULL;
         c->to = NULL;
+}
+
+static int on_full_pathname(sqlite3_vfs *vfs, const char *name, int size, char *ret)
+{
+        (void) vfs;
+        int n = snprintf(ret, (size_t) size, "%s", name);
+        return n >= 0 && n < size ? SQLITE_OK : SQLITE_CANTOPEN;
+}
+
+static int register_vfs(struct copy_vfs *vfs)
+{
+        const sqlite3_vfs *real = sqlite3_vfs_find("unix-none");
+        if (real == NULL)
+                return SQLITE_ERROR;
+        (void) snprintf(vfs->name, sizeof(vfs->name), "chromafs-copy-%p", (void *) vfs);
+        vfs->base = *real;
+        vfs->base.pNext = NULL;
+        vfs->base.xFullPathname = on_full_pathname;
+        vfs->base.zName = vfs->name;
+        int rc = sqlite3_vfs_register(&vfs->base, 0);
+        if (rc != SQLITE_OK)
+                vfs->base.zName = NULL;
+        return rc;
 }
 
 /* So that SQLite makes none with a mode of its own. */
@@ -61,7 +94,10 @@ static int open_copy(struct page_copy *c)
                 return fd;
         (void) close(fd);
         (void) snprintf(path, sizeof(path), "/proc/self/fd/%d/" DB_FILE, b->target.fd);
-        int rc = sqlite3_open_v2(path, &c->to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, "unix-none");
+        int rc = register_vfs(&c->vfs);
+        if (rc == SQLITE_OK)
+                rc = sqlite3_open_v2(path, &c->to, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+                                     c->vfs.name);
         if (rc == SQLITE_OK)
                 rc = sqlite3_exec(c->to, "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA mmap_size=0", NULL, NULL, NULL);
         if (rc == SQLITE_OK)

@@ -80,7 +80,7 @@ static int look(struct rounds *r)
 static int write_block(struct rounds *r, size_t len)
 {
         for (size_t done = 0; done < len;) {
-                ssize_t n = pwrite(r->to, r->buffer + done, len - done, (off_t) (r->at * BLOCK + done));
+                ssize_t n = pwrite(r->to, r->buffer + done, len - done, (off_t) r->at * BLOCK + (off_t) done);
                 if (n < 0 && errno == EINTR)
                         continue;
                 if (n <= 0)
@@ -95,7 +95,7 @@ static int copy_block(struct rounds *r)
 {
         uint64_t left = r->size - r->at * BLOCK;
         size_t len = left < BLOCK ? (size_t) left : BLOCK;
-        if (r->from->pMethods->xRead(r->from, r->buffer, (int) len, (sqlite3_int64) (r->at * BLOCK)) != SQLITE_OK)
+        if (r->from->pMethods->xRead(r->from, r->buffer, (int) len, (sqlite3_int64) r->at * BLOCK) != SQLITE_OK)
                 return error_set(&r->b->op->error, EIO, DB_FILE " can't be read");
         uint64_t hash = hash_of(r, len);
         if (hash != r->hashes[r->at]) {

@@ -195,7 +195,8 @@ static int give_attributes(struct backup *b, int fd)
 {
         CLEANUP(close)
         int from = file_open_regular(b->target.fd, DB_FILE, NULL, &b->op->error);
-        return from < 0 ? from : backup_copy_attributes(b, from, fd);
+        bool unowned; /* both are ours */
+        return from < 0 ? from : backup_copy_attributes(b, from, fd, &unowned);
 }
 
 int backup_write_manifest(struct backup *b)

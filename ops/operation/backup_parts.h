@@ -30,8 +30,8 @@ struct backup {
         struct json_object *damage; /* of the check: an array of {where, sentence} */
         int64_t begun_ms;
         unsigned tries;
-        unsigned unowned; /* copies that could not be given their owner */
-        bool reflink;     /* at least one file shares its bytes */
+        bool unowned_database, unowned_top; /* as entries are */
+        bool reflink;                       /* at least one file shares its bytes */
         const char *phase;
         uint64_t done, total; /* of the phase; bytes */
         struct file_copy *current;
@@ -51,8 +51,12 @@ bool backup_is_cancelled(void *b);
 int backup_copy_tree(struct backup *b);
 void backup_copy_remove(void *b, const struct backup_entry *entry); /* a backup_stale_fn */
 
-/* file_copy_attributes; an owner that the copy can't have is counted in b->unowned instead. */
-int backup_copy_attributes(struct backup *b, int from, int to);
+/* Opens the directory that `path` is in, beneath dirfd and through no link, which there may be in the source and in the copy. *ret_name is
+   what is behind it. Returns a descriptor that the caller closes. */
+int backup_open_above(int dirfd, const char *path, const char **ret_name, struct error *e);
+
+/* file_copy_attributes; an owner that the copy can't have is no failure: *ret_unowned. */
+int backup_copy_attributes(struct backup *b, int from, int to, bool *ret_unowned);
 
 /* Gives directories their times; and their attributes, and the database's, when all is in place. */
 int backup_copy_times(struct backup *b);

@@ -234,7 +234,7 @@ static int take_back(struct backup_target *t, const struct error *why, struct er
         if (renameat2(t->parent_fd, t->name, t->parent_fd, t->partial, RENAME_NOREPLACE) == 0 ||
             renameat(t->parent_fd, t->name, t->parent_fd, t->partial) == 0)
                 return error_set(e, -why->code, "%s", why->text);
-        (void) strcpy(t->partial, t->name); /* what is removed then, if that can be done at all */
+        (void) snprintf(t->partial, sizeof(t->partial), "%s", t->name); /* what is removed then, if that can be done at all */
         return error_set(e, -why->code, "%s; if %s is there all the same, remove it: it may not survive a power failure", why->text,
                          t->name);
 }

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ops/operation/backup.h"
@@ -65,10 +66,10 @@ static int setup(void **state)
         sql_dir_make(&p->source);
         sql_dir_exec(&p->source, "%s", tables);
         index_dir_make(p->source.fd, SEGMENT, &(struct index_dir){ .count = 20 });
-        (void) strcpy(p->path, "/tmp/chromafs-backup-XXXXXX");
+        (void) snprintf(p->path, sizeof(p->path), "/tmp/chromafs-backup-XXXXXX");
         if (mkdtemp(p->path) == NULL)
                 return 1;
-        (void) strcpy(p->name, p->path + 5);
+        (void) snprintf(p->name, sizeof(p->name), "%s", p->path + 5);
         p->fd = open(p->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         *state = p;
         return p->fd < 0;
@@ -613,6 +614,28 @@ static void beside_a_writer(void **state)
         assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
+/* A transaction that is open all the time matters only when it can have written to an index. */
+static void in_a_transaction(void **state)
+{
+        const struct place *p = *state;
+        struct timespec now[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_nsec = UTIME_NOW } };
+        struct timespec moment = { .tv_nsec = 20 * 1000 * 1000 };
+        (void) nanosleep(&moment, NULL);
+        sqlite3 *db = sql_dir_writer(&p->source, 0);
+        assert_int_equal(sqlite3_exec(db, "CREATE TABLE t (a); BEGIN IMMEDIATE; INSERT INTO t VALUES (1)", NULL, NULL, NULL), 0);
+        struct json_object *result = must_run(p, "b", NULL);
+        assert_int_equal(number_in(result, "tries"), 1);
+        (void) json_object_put(result);
+        compare(p->source.fd, p, "b", true);
+        assert_int_equal(utimensat(p->source.fd, SEGMENT "/index_metadata.pickle", now, 0), 0);
+        struct watcher w = { .cancel_at = 15 }; /* it waits */
+        assert_int_equal(run(p, "c", &w, NULL, NULL), -ECANCELED);
+        assert_int_equal(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL), 0);
+        (void) json_object_put(must_run(p, "c", NULL));
+        compare(p->source.fd, p, "c", true);
+        (void) sqlite3_close(db);
+}
+
 /* The other way to copy the database, which that test takes or not. */
 static void page_by_page(void **state)
 {
@@ -676,9 +699,9 @@ static int not_mine(const struct place *p)
         if (fchown(p->fd, 12345, 12345) < 0 || fchown(p->source.fd, 12345, 12345) < 0 ||
             fchownat(p->source.fd, DB_FILE, 12345, 12345, 0) < 0 || setgid(12345) < 0 || setuid(12345) < 0)
                 return 2;
-        struct json_object *result = must_run(p, "b", NULL);
-        bool right = number_in(result, "not_owned") == 6 && fstatat(p->fd, "b/" SEGMENT "/length.bin", &st, 0) == 0 &&
-                     (st.st_mode & 07777) == 0600;
+        struct json_object *result = NULL;
+        bool right = run(p, "b", NULL, &result, NULL) == 0 && number_in(result, "not_owned") == 6 &&
+                     fstatat(p->fd, "b/" SEGMENT "/length.bin", &st, 0) == 0 && (st.st_mode & 07777) == 0600;
         return right ? 0 : 1;
 }
 
@@ -691,6 +714,83 @@ static void other_owners(void **state)
         pid_t pid = fork();
         if (pid == 0)
                 _exit(not_mine(p));
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+}
+
+/* A path that is longer than SQLite takes. */
+static void deep_target(void **state)
+{
+        const struct place *p = *state;
+        char name[1024] = "";
+        for (size_t len = 0; len < 700; len = strlen(name)) {
+                (void) snprintf(name + len, sizeof(name) - len, "%s%0200d", len == 0 ? "" : "/", 0);
+                assert_int_equal(mkdirat(p->fd, name, 0755), 0);
+        }
+        assert_int_equal(symlinkat(name, p->fd, "short"), 0);
+        struct error e = { 0 };
+        if (run(p, "short/b", NULL, NULL, &e) < 0)
+                fail_msg("%s", e.text);
+        compare(p->source.fd, p, "short/b", true);
+}
+
+/* A directory listing that shows one name twice: a link at first, then a directory. Nothing is written where the link leads. */
+static void listed_twice(void **state)
+{
+        const struct place *p = *state;
+        char outside[128];
+        assert_int_equal(mkdirat(p->fd, "outside", 0755), 0);
+        assert_int_equal(mkdirat(p->fd, "copy", 0755), 0);
+        (void) close(openat(p->fd, "outside/x", O_WRONLY | O_CREAT | O_CLOEXEC, 0640));
+        (void) snprintf(outside, sizeof(outside), "%s/outside", p->path);
+        assert_int_equal(symlinkat(outside, p->source.fd, "a"), 0);
+        struct operation op = { .type = &operation_backup, .dirfd = p->source.fd };
+        struct backup b = { .op = &op, .hold.fd = -1, .phase = "", .target = { .parent_fd = -1 } };
+        b.target.fd = openat(p->fd, "copy", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct stat before, after;
+        assert_int_equal(fstatat(p->fd, "outside/x", &before, 0), 0);
+        assert_int_equal(backup_tree_read(p->source.fd, NULL, NULL, &b.tree, NULL), 0);
+        assert_int_equal(backup_copy_tree(&b), 0);
+        backup_tree_clear(&b.tree);
+        assert_int_equal(unlinkat(p->source.fd, "a", 0), 0);
+        assert_int_equal(mkdirat(p->source.fd, "a", 0755), 0);
+        int fd = openat(p->source.fd, "a/x", O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+        assert_int_equal(write(fd, "evil", 4), 4);
+        (void) close(fd);
+        assert_int_equal(backup_tree_read(p->source.fd, NULL, NULL, &b.tree, NULL), 0);
+        assert_true(backup_copy_tree(&b) < 0);
+        backup_tree_clear(&b.tree);
+        assert_int_equal(fstatat(p->fd, "outside/x", &after, 0), 0);
+        assert_int_equal(before.st_ino, after.st_ino);
+        assert_int_equal(after.st_size, 0);
+        (void) close(b.target.fd);
+}
+
+/* What may not be written to is copied so; a copy that fails is removed all the same. */
+static int cancelled_late(const struct place *p)
+{
+        if (fchown(p->fd, 12345, 12345) < 0 || fchown(p->source.fd, 12345, 12345) < 0 ||
+            fchownat(p->source.fd, DB_FILE, 12345, 12345, 0) < 0 || fchownat(p->source.fd, "notes", 12345, 12345, 0) < 0 ||
+            setgid(12345) < 0 || setuid(12345) < 0)
+                return 2;
+        struct watcher w = { .act = make_target, .place = p };
+        if (run(p, "b", &w, NULL, NULL) != -EEXIST)
+                return 3;
+        return entries(p) == 1 ? 0 : 1;
+}
+
+static void read_only_directory(void **state)
+{
+        const struct place *p = *state;
+        if (geteuid() != 0)
+                skip();
+        assert_int_equal(mkdirat(p->source.fd, "notes", 0755), 0);
+        (void) close(openat(p->source.fd, "notes/x", O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+        assert_int_equal(fchmodat(p->source.fd, "notes", 0555, 0), 0);
+        int status;
+        pid_t pid = fork();
+        if (pid == 0)
+                _exit(cancelled_late(p));
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_int_equal(status, 0);
 }
@@ -731,6 +831,7 @@ static void fixtures(void **state)
 
 int main(void)
 {
+        (void) umask(022); /* files of others are to be read */
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(whole, setup, teardown),
                 cmocka_unit_test_setup_teardown(again, setup, teardown),
@@ -749,9 +850,13 @@ int main(void)
                 cmocka_unit_test_setup_teardown(damaged_database, setup, teardown),
                 cmocka_unit_test_setup_teardown(rolled_back, setup, teardown),
                 cmocka_unit_test_setup_teardown(beside_a_writer, setup, teardown),
+                cmocka_unit_test_setup_teardown(in_a_transaction, setup, teardown),
                 cmocka_unit_test_setup_teardown(page_by_page, setup, teardown),
                 cmocka_unit_test_setup_teardown(unreadable_file, setup, teardown),
                 cmocka_unit_test_setup_teardown(other_owners, setup, teardown),
+                cmocka_unit_test_setup_teardown(deep_target, setup, teardown),
+                cmocka_unit_test_setup_teardown(listed_twice, setup, teardown),
+                cmocka_unit_test_setup_teardown(read_only_directory, setup, teardown),
                 cmocka_unit_test_setup_teardown(fixtures, setup, teardown),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,11 +30,10 @@ struct place {
 static int setup(void **state)
 {
         struct place *p = calloc(1, sizeof(*p));
-        (void) strcpy(p->name, "chromafs-target-XXXXXX");
-        (void) snprintf(p->path, sizeof(p->path), "/tmp/%s", p->name);
+        (void) snprintf(p->path, sizeof(p->path), "/tmp/chromafs-target-XXXXXX");
         if (mkdtemp(p->path) == NULL)
                 return 1;
-        (void) strcpy(p->name, p->path + 5);
+        (void) snprintf(p->name, sizeof(p->name), "%s", p->path + 5);
         p->fd = open(p->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (mkdirat(p->fd, "persist", 0755) < 0 || mkdirat(p->fd, "persist/sub", 0755) < 0 || mkdirat(p->fd, "out", 0755) < 0)
                 return 1;
@@ -162,12 +161,13 @@ static void places(void **state)
         assert_true(mount_place_within(&persist, &persist));
         assert_false(mount_place_within(&persist, &sub));
         assert_false(mount_place_within(&out, &persist));
-        (void) strcat(out.path, "x");
-        (void) snprintf(persist.path, sizeof(persist.path), "%.*s", (int) strlen(out.path) - 1, out.path);
+        size_t len = strlen(out.path);
+        (void) snprintf(persist.path, sizeof(persist.path), "%s", out.path);
+        (void) snprintf(out.path + len, sizeof(out.path) - len, "x");
         assert_false(mount_place_within(&out, &persist)); /* "/outx" is not in "/out" */
-        (void) strcpy(persist.path, "");
+        persist.path[0] = '\0';
         assert_true(mount_place_within(&out, &persist));
-        (void) strcpy(out.device, "0:0");
+        (void) snprintf(out.device, sizeof(out.device), "0:0");
         assert_false(mount_place_within(&out, &persist));
         (void) close(fd);
         (void) close(other);

@@ -18,12 +18,12 @@
 
 #define PART (1u << 20) /* as in file_copy.c */
 
-static char directory[] = "/tmp/chromafs-copy-XXXXXX";
+static char directory[64];
 
 static int setup(void **state)
 {
         (void) state;
-        (void) strcpy(directory, "/tmp/chromafs-copy-XXXXXX");
+        (void) snprintf(directory, sizeof(directory), "/tmp/chromafs-copy-XXXXXX");
         return mkdtemp(directory) == NULL;
 }
 
