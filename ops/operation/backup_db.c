@@ -207,7 +207,7 @@ static int describe(struct backup *b)
         uint32_t size = (uint32_t) bytes[0] << 8 | bytes[1];
         b->database.page_size = size == 1 ? 65536 : size;
         b->database.bytes = stamp.size;
-        return 0;
+        return file_begin_write_out(fd, backup_is_cancelled, b, &b->op->error); /* goes on while the copy is checked */
 }
 
 int backup_copy_database(struct backup *b)

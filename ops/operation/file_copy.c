@@ -297,17 +297,27 @@ int file_copy_hashed(int from, int to, db_cancel_fn *cancelled, void *context, s
         return r;
 }
 
-int file_write_out(int fd, db_cancel_fn *cancelled, void *context, struct error *e)
+static int write_out(int fd, unsigned flags, db_cancel_fn *cancelled, void *context, struct error *e)
 {
         uint64_t size = 0;
         int r = size_of(fd, &size, e);
         for (uint64_t at = 0; r == 0 && at < size; at += SYNC_PART) {
                 r = check_cancel(cancelled, context, e);
-                if (r == 0 && sync_file_range(fd, (off_t) at, SYNC_PART,
-                                              SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER) < 0)
+                if (r == 0 && sync_file_range(fd, (off_t) at, SYNC_PART, flags) < 0)
                         break; /* not every file system can; and what went wrong a sync says again */
         }
         return r == 0 ? check_cancel(cancelled, context, e) : r;
+}
+
+int file_begin_write_out(int fd, db_cancel_fn *cancelled, void *context, struct error *e)
+{
+        return write_out(fd, SYNC_FILE_RANGE_WRITE, cancelled, context, e);
+}
+
+int file_write_out(int fd, db_cancel_fn *cancelled, void *context, struct error *e)
+{
+        return write_out(fd, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER, cancelled, context,
+                         e);
 }
 
 int file_sync(int fd, db_cancel_fn *cancelled, void *context, struct error *e)

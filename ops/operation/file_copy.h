@@ -37,6 +37,9 @@ int file_copy_hashed(int from, int to, db_cancel_fn *cancelled, void *context, s
 /* Makes `to` (empty) share all bytes of `from`. 0, or a negative errno without a sentence: this pair of files can't. */
 int file_reflink(int from, int to);
 
+/* Begins to write out what is dirty of a regular file, so that a sync later finds little to do. */
+int file_begin_write_out(int fd, db_cancel_fn *cancelled, void *context, struct error *e);
+
 /* Writes out what is dirty of a regular file, in small parts and until a cancel: no sync, but what makes one short. */
 int file_write_out(int fd, db_cancel_fn *cancelled, void *context, struct error *e);
 
