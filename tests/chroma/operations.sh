@@ -19,6 +19,32 @@ operate() {
     echo "$2" >"$MNT/$1" || fail "$1: $(cat "$MNT/last_error")"
 }
 
+# other_value NAME: that no fixture has, and that changes no answer
+other_value() {
+    case $1 in
+    resize_factor) echo 1.75 ;;
+    sync_threshold) echo 11 ;;
+    batch_size) echo 3 ;;
+    num_threads) echo 3 ;;
+    *) echo 150 ;;
+    esac
+}
+
+# change_settings: all of them, of every collection; Chroma uses what was written, and nothing else has changed
+change_settings() {
+    if [ -e "$MNT/config/automatically_purge" ]; then
+        purge=$(cat "$MNT/config/automatically_purge")
+        operate config/automatically_purge "$([ "$purge" = true ] && echo false || echo true)"
+        operate config/automatically_purge "$purge"
+    fi
+    for config in "$MNT"/collections/*/config; do
+        for name in batch_size ef_search num_threads resize_factor sync_threshold; do
+            [ ! -e "$config/$name" ] || operate "${config#"$MNT/"}/$name" "$(other_value "$name")"
+        done
+    done
+    agrees_on_parameters "$version" "$DIR"
+}
+
 # all_operations BACKUP
 all_operations() {
     mount_dir "$DIR" "$MNT"
@@ -26,11 +52,7 @@ all_operations() {
     operate clean 1
     operate rebuild-fts 1
     operate clean-orphans 1
-    if [ -z "${SKIPC-}" ] && [ -e "$MNT/config/automatically_purge" ]; then
-        purge=$(cat "$MNT/config/automatically_purge")
-        operate config/automatically_purge "$([ "$purge" = true ] && echo false || echo true)"
-        operate config/automatically_purge "$purge"
-    fi
+    change_settings
     unmount
     assert_eq ok "$(sqlite3 "$DIR/chroma.sqlite3" 'PRAGMA integrity_check')"
 }

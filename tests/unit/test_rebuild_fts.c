@@ -324,7 +324,7 @@ static void test_refused_tokenizers(void **state)
 static void test_longest_tokenizer(void **state)
 {
         char long_text[TOKENIZER_MAX + 100] = "unicode61 tokenchars '", canonical[TOKENIZER_MAX];
-        struct error e;
+        struct error e = { 0 };
         (void) state;
         for (size_t len = TOKENIZER_MAX - 3; len < TOKENIZER_MAX + 3; len++) {
                 memset(long_text + 22, '-', len - 23);
