@@ -1,7 +1,6 @@
 /*
  * Settings in the JSON that Chroma stores with a collection (FORMAT 5). Each function makes the new text of a column from the old
- * one; whatever else is in it stays, byte for byte but for blanks between its parts. Text that can't be written back like that is
- * -EILSEQ.
+ * one; whatever else is in it stays, byte for byte. Text that is no JSON object, or has one of these members twice, is -EILSEQ.
  */
 #ifndef OPS_OPERATION_CONFIGURE_JSON_H
 #define OPS_OPERATION_CONFIGURE_JSON_H

@@ -32,6 +32,7 @@ other_value() {
 
 # change_settings: all of them, of every collection; Chroma uses what was written, and nothing else has changed
 change_settings() {
+    mount_dir "$DIR" "$MNT"
     if [ -e "$MNT/config/automatically_purge" ]; then
         purge=$(cat "$MNT/config/automatically_purge")
         operate config/automatically_purge "$([ "$purge" = true ] && echo false || echo true)"
@@ -43,6 +44,7 @@ change_settings() {
         done
     done
     agrees_on_parameters "$version" "$DIR"
+    unmount
 }
 
 # all_operations BACKUP
@@ -52,10 +54,12 @@ all_operations() {
     operate clean 1
     operate rebuild-fts 1
     operate clean-orphans 1
-    change_settings
     unmount
     assert_eq ok "$(sqlite3 "$DIR/chroma.sqlite3" 'PRAGMA integrity_check')"
 }
+
+# unconfigured FILE: the same answers without the settings
+unconfigured() { jq -S 'del(.collections[].configuration)' "$1" >"$1.unconfigured"; }
 
 # exercise ROUND: 0.5.6 to 0.5.12 purge rows of other collections, and so lose vectors by themselves
 exercise() {
@@ -74,6 +78,11 @@ play() {
     answers "$WORK/backup" "$WORK/backup.json"
     assert_same_file "$WORK/before.json" "$WORK/backup.json"
     rm -r "$WORK/backup"
+    change_settings
+    answers "$DIR" "$WORK/settings.json" --right
+    unconfigured "$WORK/before.json"
+    unconfigured "$WORK/settings.json"
+    assert_same_file "$WORK/before.json.unconfigured" "$WORK/settings.json.unconfigured"
     exercise "$1"
 }
 

@@ -1,0 +1,45 @@
+/*
+ * Changes single members in JSON text; every other byte stays as it is, what a parser would not give back included (a NUL in a key,
+ * numbers of any size, blanks).
+ *
+ * - The text is checked once, when an edit begins; objects are named by the offset of their '{' from then on. A change moves only
+ *   what lies behind that, so that an object's offset outlives changes in it, and in those that come after it.
+ * - A member that is there twice is -EILSEQ when it is asked for: which of them counts is for each reader to decide.
+ * - Linear search, from the front: for a handful of changes to a text that is written by hand or by Chroma.
+ */
+#ifndef OPS_OPERATION_JSON_EDIT_H
+#define OPS_OPERATION_JSON_EDIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ops/error.h"
+#include "ops/text.h"
+
+struct json_edit {
+        struct text text;  /* owned */
+        const char *where; /* for sentences: static */
+        bool spaced;       /* Python's ", " and ": " between what is new, not "," and ":" */
+        size_t root;
+};
+
+/* Copies `json`, which must be one object: -EILSEQ. Where it fails there is nothing to clear. */
+int json_edit_begin(struct json_edit *edit, const struct text *json, const char *where, bool spaced, struct error *e);
+void json_edit_clear(struct json_edit *edit);
+
+/* 1 and the offset of a member's value, or 0 when there is no such member. */
+int json_edit_find(const struct json_edit *edit, size_t object, const char *name, size_t *ret_value, struct error *e);
+
+/* The same of a member that is an object; one that is something else counts as none. */
+int json_edit_object(const struct json_edit *edit, size_t object, const char *name, size_t *ret_object, struct error *e);
+
+/* Makes it where it is absent or null; -EILSEQ when it is something else. */
+int json_edit_make_object(struct json_edit *edit, size_t object, const char *name, size_t *ret_object, struct error *e);
+
+/* Gives a member the value `json`; one that is not there yet becomes the last. */
+int json_edit_set(struct json_edit *edit, size_t object, const char *name, const char *json, struct error *e);
+int json_edit_set_integer(struct json_edit *edit, size_t object, const char *name, int64_t value, struct error *e);
+int json_edit_set_real(struct json_edit *edit, size_t object, const char *name, double value, struct error *e);
+
+#endif
