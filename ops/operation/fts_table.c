@@ -1,7 +1,7 @@
 /*
- * DROP TABLE asks FTS5 to read its own configuration first, and so fails when _config or _data is missing or damaged. Then the row
- * of the virtual table is taken out of the schema by hand; its shadows are ordinary tables from then on, and dropped as such, so
- * that no page of them is lost.
+ * DROP TABLE asks FTS5 to read its own configuration first, and so fails when _config or _data is missing or damaged; and it can't
+ * be cancelled before the last page of a large index is free. So the row of the virtual table is taken out of the schema by hand; its
+ * shadows are ordinary tables from then on: they are emptied row by row, and dropped as such, so that no page of them is lost.
  */
 #include "ops/operation/fts_table.h"
 
@@ -81,6 +81,16 @@ static int drop_from_schema(struct write_db *w, const struct fts_table *table, s
         return r < 0 ? r : off;
 }
 
+/* Without the WHERE it would be one step. What a damaged table has left is dropped with it. */
+static int drop_shadow(struct write_db *w, const char *name, const char *suffix, struct error *e)
+{
+        struct error why = { 0 };
+        int r = exec_made(w, sqlite3_mprintf("DELETE FROM %s%s WHERE 1", name, suffix), &why);
+        if (r < 0 && (r != -EILSEQ || sqlite3_get_autocommit(write_db_handle(w))))
+                return error_set(e, -r, "%s", why.text);
+        return exec_made(w, sqlite3_mprintf("DROP TABLE %s%s", name, suffix), e);
+}
+
 static int drop_shadows(struct write_db *w, const struct fts_table *table, struct error *e)
 {
         static const char *const suffixes[] = { "_data", "_idx", "_content", "_docsize", "_config" };
@@ -88,22 +98,16 @@ static int drop_shadows(struct write_db *w, const struct fts_table *table, struc
         for (size_t i = 0; r >= 0 && i < sizeof suffixes / sizeof suffixes[0]; i++) {
                 r = has_plain_table(w, table->name, suffixes[i], e);
                 if (r > 0)
-                        r = exec_made(w, sqlite3_mprintf("DROP TABLE %s%s", table->name, suffixes[i]), e);
+                        r = drop_shadow(w, table->name, suffixes[i], e);
         }
         return r < 0 ? r : 0;
 }
 
 int fts_table_drop(struct write_db *w, const struct fts_table *table, struct error *e)
 {
-        struct error why = { 0 };
         int r = look(w, table, e);
-        if (r > 0) {
-                r = exec_made(w, sqlite3_mprintf("DROP TABLE %s", table->name), &why);
-                if (r == -EILSEQ && !sqlite3_get_autocommit(write_db_handle(w)))
-                        r = drop_from_schema(w, table, e);
-                else if (r < 0)
-                        r = error_set(e, -r, "%s", why.text);
-        }
+        if (r > 0)
+                r = drop_from_schema(w, table, e);
         return r < 0 ? r : drop_shadows(w, table, e);
 }
 
