@@ -6,9 +6,13 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "ops/operation/rebuild_fts.h"
 #include "ops/operation/tokenizer_spec.h"
@@ -433,6 +437,45 @@ static void test_cancel(void **state)
         orphan_place_remove(&s);
 }
 
+/* Beside a writer that never rests every plan is an old one, and the last try plans again inside its transaction. */
+
+static pid_t start_writer(const struct schema *s)
+{
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid > 0)
+                return pid;
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;) {
+                orphan_place_exec(
+                        s,
+                        "PRAGMA busy_timeout=10000; PRAGMA synchronous=OFF; UPDATE embeddings SET seq_id = seq_id + 1 WHERE id = 2;"
+                        " INSERT OR REPLACE INTO embedding_metadata (id, key, string_value)"
+                        " VALUES (2, 'chroma:document', 'busy ' || random())");
+        }
+}
+
+static void test_busy_writer(void **state)
+{
+        struct schema s;
+        (void) state;
+        place_make(&s, 10, 6, 2);
+        pid_t writer = start_writer(&s);
+        while (orphan_place_number(&s, "SELECT count(*) FROM embedding_metadata WHERE string_value LIKE 'busy%'") == 0)
+                (void) usleep(1000);
+        struct outcome o = run(&s, "force=1");
+        (void) kill(writer, SIGKILL);
+        (void) waitpid(writer, NULL, 0);
+        if (o.code < 0)
+                fail_msg("%s", o.e.text);
+        assert_int_equal(result_number(&o, "documents"), 3);
+        assert_int_equal(result_number(&o, "rows_after"), 3);
+        done(&o);
+        has_dump(&s, "SELECT rowid FROM " TABLE " ORDER BY rowid", "SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3");
+        is_sound(&s);
+        orphan_place_remove(&s);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -450,6 +493,7 @@ int main(void)
                 cmocka_unit_test(test_old_form),
                 cmocka_unit_test(test_one_collection),
                 cmocka_unit_test(test_cancel),
+                cmocka_unit_test(test_busy_writer),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
