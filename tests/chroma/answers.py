@@ -18,11 +18,12 @@ WORDS = 6
 
 
 def nearest(collection, records):
+    # + 0.0: -0.0 is 0.0
     vectors = [record["embedding"] for record in records if record["embedding"]][:QUERIES]
     found = []
     for vector in vectors:
         answer = collection.query(query_embeddings=[vector], n_results=min(3, len(records)), include=["distances"])
-        found.append([round(float(distance), 4) for distance in answer["distances"][0]])
+        found.append([round(float(distance), 4) + 0.0 for distance in answer["distances"][0]])
     return found
 
 

@@ -211,6 +211,7 @@ static void test_python_json(void **state)
             " '$.hnsw_configuration.sync_threshold') || ' ' || json_extract(config_json_str, '$.hnsw_configuration.ef_search') "
             "FROM collections",
             "10 19 10");
+        has(CONFIG, PYTHON_JSON("10", "10", "19"));
         sets("resize_factor=3", live, "segment_metadata config_json_str");
         has("SELECT json_extract(config_json_str, '$._type') || json_type(config_json_str, '$.hnsw_configuration.resize_factor') "
             "FROM collections",
