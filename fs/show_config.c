@@ -101,10 +101,13 @@ bool has_parameter(struct request *request, const struct node *node)
         request->stale = request->stale || r == -ESTALE;
         if (r < 0)
                 return true;
-        struct json_object *value = parameter_json(&config, p);
-        bool known = value != NULL;
-        (void) json_object_put(value);
-        return known && config_has(&config, p);
+        return config_has(&config, p);
+}
+
+/* Nothing is stored, and the release (ef_search) or the machine (num_threads) that opens the index decides. */
+static bool is_default(const struct hnsw_config *config, const struct parameter *p)
+{
+        return p->form == FORM_INTEGER && *(const int64_t *) field(config, p->value) == 0;
 }
 
 int show_parameter(struct request *request, const struct node *node, struct text *ret)
@@ -113,6 +116,8 @@ int show_parameter(struct request *request, const struct node *node, struct text
         int r = read_config(request, node, &config);
         if (r < 0)
                 return r;
+        if (is_default(&config, parameter_of(node)))
+                return show_line(ret, "default\n");
         struct json_object *value = parameter_json(&config, parameter_of(node));
         const char *text = value == NULL ? NULL : json_object_get_string(value);
         r = text == NULL ? -ENOENT : show_line(ret, "%s\n", text);

@@ -5,8 +5,8 @@ config/, with those that Chroma uses.
 usage: compare_parameters.py MOUNTPOINT parameters.json     (see parameters.py)
 
 Every parameter that Chroma tells must be there, but for the factor by which an
-index grows, which releases since 1.0 keep and do not use. What is null has
-no file: a num_threads that is the number of processors, and an ef_search that
+index grows, which releases since 1.0 keep and do not use. What is null is
+"default" in its file: a num_threads that is the number of processors, and an ef_search that
 nobody set, of a directory on which releases with different defaults agree. Exit status 1 with
 one line for each difference.
 """
@@ -51,8 +51,9 @@ def compare(entry, told, in_info, in_files):
             ours[name] = told[name]
     if ours != ruled:
         yield "%s: info.json has %s, Chroma uses %s" % (entry, ours, ruled)
-    if in_files != {name: as_file(value) for name, value in shown.items()}:
-        yield "%s: config/ has %s, info.json %s" % (entry, in_files, shown)
+    written = {name: "default\n" if value is None else as_file(value) for name, value in in_info.items() if name != "source"}
+    if in_files != written:
+        yield "%s: config/ has %s, info.json %s" % (entry, in_files, in_info)
 
 
 def main():

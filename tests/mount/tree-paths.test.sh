@@ -4,27 +4,14 @@
 # shellcheck source=tests/mount/lib.sh
 . "$CHROMAFS_LIB"
 
-# stored PARAMETER: the entries of the collections that were made with it
-stored() {
-    sql_entries "$DIR" "SELECT entry FROM entries JOIN segments ON collection = entries.id
-        JOIN segment_metadata ON segment_id = segments.id WHERE scope = 'VECTOR' AND key = '$1'"
-}
-
-# parameters: of each collection. The Rust releases (1.x) have fewer. What nothing in the directory tells has no file: the number of
-# threads is by default that of the machine's processors, and the default of ef_search changed between 0.5.6 and 0.6.3.
+# parameters: of each collection. The Rust releases (1.x) have fewer.
 parameters() {
     sql_entries "$DIR" "SELECT entry FROM entries" >all
     case $(jq -r .chroma_version "$TRUTH") in
-    1.*) suffix ef_search <all ;;
-    0.5.[6-9] | 0.5.[1-9]? | 0.6.*) stored hnsw:search_ef | suffix ef_search && python_parameters ;;
-    *) suffix ef_search <all && python_parameters ;;
+    1.*) ;;
+    *) suffix 'num_threads resize_factor batch_size' <all ;;
     esac
-    suffix 'space m ef_construction sync_threshold' <all
-}
-
-python_parameters() {
-    suffix 'resize_factor batch_size' <all
-    stored hnsw:num_threads | suffix num_threads
+    suffix 'space m ef_construction ef_search sync_threshold' <all
 }
 
 # suffix WORDS: the path of each file of config/ for each entry on stdin
