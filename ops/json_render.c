@@ -1,6 +1,7 @@
 /*
  * The printed form of JSON documents. json-c's own pretty printer breaks an empty list over two lines and writes the bytes of a key as
- * they are; this one does neither. Scalars are printed by json-c, with the serializers that json.c gave them.
+ * they are; this one does neither. Numbers are printed by json-c, with the serializers that json.c gave them; strings are not, since it
+ * leaves out what it has no memory for.
  */
 #include "ops/json.h"
 
@@ -138,6 +139,13 @@ static int render_object(struct printbuf *out, struct json_object *object, int l
         return r == 0 ? append(out, "}", 1) : r;
 }
 
+/* Or null, true, false. json-c keeps to itself that it has no memory: a number that did not fit is then empty. */
+static int render_number(struct printbuf *out, struct json_object *value)
+{
+        const char *number = json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN);
+        return number == NULL || number[0] == '\0' ? -ENOMEM : append(out, number, strlen(number));
+}
+
 static int render(struct printbuf *out, struct json_object *value, int level)
 {
         if (level > RENDER_DEPTH_MAX)
@@ -146,10 +154,9 @@ static int render(struct printbuf *out, struct json_object *value, int level)
                 return render_object(out, value, level);
         if (json_object_is_type(value, json_type_array))
                 return render_list(out, value, level);
-        size_t len = 0;
-        const char *scalar =
-                json_object_to_json_string_length(value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
-        return scalar == NULL ? -ENOMEM : append(out, scalar, value == NULL ? strlen(scalar) : len);
+        return json_object_is_type(value, json_type_string)
+                       ? json_escape(out, json_object_get_string(value), (size_t) json_object_get_string_len(value))
+                       : render_number(out, value);
 }
 
 int json_render(struct json_object *object, struct text *ret_text)
