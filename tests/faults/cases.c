@@ -32,7 +32,7 @@ static bool is_first(struct place **seen, uint64_t site, unsigned kind, unsigned
         return found == NULL;
 }
 
-static void forget(struct place *seen)
+void cases_forget(struct place *seen)
 {
         struct place *place, *next;
         HASH_ITER(hh, seen, place, next)
@@ -89,7 +89,7 @@ static void choose_one(const struct call_event *event, const struct call_fault *
                 return;
         c->cases.possible++;
         c->cases.sites += is_first(&c->sites, event->site, 0, 0);
-        bool first = is_first(&c->places, event->site, fault->kind, fault->act);
+        bool first = is_first(c->choice->tried != NULL ? c->choice->tried : &c->places, event->site, fault->kind, fault->act);
         add(c->choice->all || (c->choice->sites && first) ? &c->cases : &c->others, fault);
 }
 
@@ -116,8 +116,8 @@ struct cases cases_choose(const struct call_report *calls, const struct choice *
         } else {
                 add_sample(&c);
         }
-        forget(c.places);
-        forget(c.sites);
+        cases_forget(c.places);
+        cases_forget(c.sites);
         free(c.others.chosen);
         return c.cases;
 }

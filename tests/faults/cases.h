@@ -10,11 +10,14 @@
 
 #include "tests/faults/call.h"
 
+struct place;
+
 struct choice {
         bool all;
-        enum call_act act; /* no other than this one; ACT_NONE: any */
-        bool sites;        /* each act at each distinct site, once */
-        uint32_t sample;   /* and that many of the others, as `seed` chooses */
+        enum call_act act;    /* no other than this one; ACT_NONE: any */
+        bool sites;           /* each act at each distinct site, once */
+        struct place **tried; /* with `sites`: those that were chosen before, which are not chosen again; NULL: of no concern */
+        uint32_t sample;      /* and that many of the others, as `seed` chooses */
         uint32_t seed;
         struct call_fault only; /* this one; its act is ACT_NONE where there is none */
 };
@@ -28,6 +31,8 @@ struct cases {
 
 /* What there is to try, from the calls of a run without faults. The arrays are the caller's. */
 struct cases cases_choose(const struct call_report *calls, const struct choice *choice);
+
+void cases_forget(struct place *tried);
 
 /* "write:17:EIO" */
 bool cases_parse(const char *text, struct call_fault *ret);

@@ -214,6 +214,7 @@ static struct cases choose(const struct settings *settings, const struct bench *
                 choice.act = bench->scenario->found_by;
                 choice.sites = true;
                 choice.sample = 0;
+                choice.tried = NULL;
         }
         return cases_choose(&bench->child->calls, &choice);
 }
@@ -361,7 +362,9 @@ int main(int argc, char **argv)
                 .program = argv[0], .scenario = "*", .leave_count = 8, .jobs = (unsigned) sysconf(_SC_NPROCESSORS_ONLN)
         };
         unsigned passed = 0, failed = 0;
+        struct place *tried = NULL; /* one site is much like itself in another scenario */
         parse(&s, argc, argv);
+        s.choice.tried = &tried;
         site_init();
         make_base();
         for (const struct scenario *one = scenarios; one->name != NULL; one++) {
@@ -372,6 +375,7 @@ int main(int argc, char **argv)
                 else
                         failed++;
         }
+        cases_forget(tried);
         (void) printf("%u passed, %u failed\n", passed, failed);
         return failed != 0 || passed == 0 || stopped;
 }
