@@ -59,7 +59,7 @@ SANITIZE_gcov := --coverage -fprofile-update=atomic
 SANITIZE_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 SANITIZE := $(if $(D),$(SANITIZE_$(D)))
 OUR_CPPFLAGS = -I. -D_GNU_SOURCE -DFUSE_USE_VERSION=314 -DCHROMAFS_VERSION='"$(VERSION)"' $(PKG_CFLAGS)
-OUR_CFLAGS = -std=gnu11 $(WARNINGS) $(HARDENING) $(SANITIZE) -pthread
+OUR_CFLAGS = -std=gnu11 -ffp-contract=off $(WARNINGS) $(HARDENING) $(SANITIZE) -pthread
 OUR_LDFLAGS = -pie -Wl,-z,relro,-z,now $(SANITIZE) -pthread
 LIBS = $(PKG_LIBS) -lm
 

@@ -1,0 +1,82 @@
+/*
+ * An element with a new vector: on each of its levels all its neighbours choose their links anew, among themselves, their neighbours and it; then it is linked like a new one
+ * (FORMAT 8, updatePoint). hnswlib walks hash sets here, whose order decides between equal distances only.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "ops/hnsw/graph.h"
+
+/* Adds the links of an element, each once; returns how many there are then. */
+static size_t add_links(const struct hnsw *h, struct search_memory *m, uint32_t id, int level, size_t count)
+{
+        const struct list *list = list_of(h, id, level);
+        for (uint16_t i = 0; i < list->count; i++)
+                if (visited_add(&m->visited, list->links[i]))
+                        m->around[count++] = list->links[i];
+        return count;
+}
+
+static int reserve_around(struct search_memory *m, size_t most)
+{
+        size_t room = 1 + most + most * most;
+        if (m->around_room >= room)
+                return 0;
+        uint32_t *around = realloc(m->around, room * sizeof(*around));
+        if (around == NULL)
+                return -ENOMEM;
+        m->around = around;
+        m->around_room = room;
+        return 0;
+}
+
+/* The element, its neighbours (*ret_neighbours of them), and theirs. */
+static size_t gather(const struct hnsw *h, struct search_memory *m, uint32_t id, int level, size_t *ret_neighbours)
+{
+        visited_clear(&m->visited);
+        (void) visited_add(&m->visited, id);
+        m->around[0] = id;
+        size_t count = add_links(h, m, id, level, 1);
+        *ret_neighbours = count - 1;
+        for (size_t i = 1; i <= *ret_neighbours; i++)
+                count = add_links(h, m, m->around[i], level, count);
+        return count;
+}
+
+/* The nearest of all, with hnswlib's ways of keeping them. */
+static void choose_nearest(struct hnsw *h, struct search_memory *m, uint32_t centre, size_t count)
+{
+        size_t keep = count - 1 < h->params.ef_construction ? count - 1 : h->params.ef_construction;
+        m->found.count = 0;
+        for (size_t i = 0; i < count; i++) {
+                struct candidate item = { .id = m->around[i] };
+                const float *vector = vector_of(h, item.id);
+                if (item.id == centre)
+                        continue;
+                h->distances(vector_of(h, centre), &vector, 1, h->params.dimension, &item.distance);
+                if (m->found.count == keep) {
+                        if (!(item.distance < m->found.items[0].distance))
+                                continue;
+                        (void) heap_pop(&m->found);
+                }
+                heap_push(&m->found, item);
+        }
+}
+
+int relink_surroundings(struct hnsw *h, struct search_memory *m, uint32_t id, int level)
+{
+        size_t neighbours;
+        int r = reserve_around(m, most_links(h, level));
+        if (r < 0)
+                return r;
+        size_t count = gather(h, m, id, level, &neighbours);
+        for (size_t i = 1; i <= neighbours; i++) {
+                struct list *list = list_of(h, m->around[i], level);
+                choose_nearest(h, m, m->around[i], count);
+                select_neighbours(h, m, &m->found, most_links(h, level));
+                list->count = (uint16_t) m->found.count;
+                for (uint16_t j = 0; m->found.count > 0; j++)
+                        list->links[j] = heap_pop(&m->found).id;
+        }
+        return 0;
+}
