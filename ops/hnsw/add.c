@@ -3,6 +3,7 @@
  * if asked, each of which takes the next few.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,12 @@
 #define ALONE 64u         /* so many elements are linked by one thread before others join */
 #define THREADS_MAX 256u
 
+static void remove_labels(struct hnsw *h, size_t count)
+{
+        while (count-- > 0)
+                label_map_remove(h, &h->labels, (uint32_t) (h->count + count));
+}
+
 /* All labels, or none. */
 static int add_labels(struct hnsw *h, const struct hnsw_item *items, size_t count, struct error *e)
 {
@@ -20,20 +27,33 @@ static int add_labels(struct hnsw *h, const struct hnsw_item *items, size_t coun
                 memcpy(record_of(h, id) + h->label_offset, &items[i].label, sizeof(items[i].label));
                 if (label_map_add(h, &h->labels, id))
                         continue;
-                while (i-- > 0)
-                        label_map_remove(h, &h->labels, (uint32_t) (h->count + i));
+                remove_labels(h, i);
                 return error_set(e, EEXIST, "label %llu is there already", (unsigned long long) hnsw_label(h, id));
         }
         return 0;
 }
 
-static int make_lists(struct hnsw *h, uint32_t id, struct error *e)
+/* Levels and the lists above level 0, of all or none: without memory for them, no level was drawn. */
+static int make_lists(struct hnsw *h, size_t count, struct error *e)
 {
-        h->level[id] = (uint8_t) level_generator_next(&h->levels);
-        if (h->level[id] == 0)
+        struct level_generator before = h->levels;
+        size_t size = 0;
+        for (uint64_t id = h->count; id < h->count + count; id++) {
+                h->level[id] = (uint8_t) level_generator_next(&h->levels);
+                size += h->level[id] * h->upper_size;
+        }
+        if (size == 0)
                 return 0;
-        h->upper[id] = upper_add(h, h->level[id] * h->upper_size);
-        return h->upper[id] != NULL ? 0 : error_set(e, ENOMEM, "no memory for the lists of an index");
+        unsigned char *lists = upper_add(h, size);
+        if (lists == NULL) {
+                h->levels = before;
+                return error_set(e, ENOMEM, "no memory for the lists of an index (%zu bytes)", size);
+        }
+        for (uint64_t id = h->count; id < h->count + count; id++) {
+                h->upper[id] = h->level[id] == 0 ? NULL : lists;
+                lists += h->level[id] * h->upper_size;
+        }
+        return 0;
 }
 
 static void store_vector(struct hnsw *h, struct search_memory *m, uint32_t id, const float *vector)
@@ -53,34 +73,22 @@ struct work {
         uint32_t first; /* internal id of items[0] */
         uint64_t count;
         atomic_uint_fast64_t next; /* the next item */
-        atomic_int code;           /* the first failure */
-        db_cancel_fn *cancelled;   /* of the calling thread */
+        atomic_bool is_cancelled;
+        db_cancel_fn *cancelled; /* of the calling thread */
         void *context;
 };
 
-static int link_items(struct work *w, struct search_memory *m, uint64_t from, uint64_t to)
-{
-        int r = 0;
-        for (uint64_t i = from; i < to && r == 0; i++) {
-                uint32_t id = w->first + (uint32_t) i;
-                r = insert_element(w->h, m, id);
-        }
-        return r;
-}
-
 static void run(struct work *w, struct search_memory *m, bool is_caller)
 {
-        while (atomic_load(&w->code) == 0) {
+        while (!atomic_load(&w->is_cancelled)) {
                 uint64_t from = atomic_fetch_add(&w->next, TAKEN_AT_ONCE);
                 if (from >= w->count)
                         return;
                 uint64_t to = from + TAKEN_AT_ONCE < w->count ? from + TAKEN_AT_ONCE : w->count;
-                int r = link_items(w, m, from, to);
-                if (r == 0 && is_caller && w->cancelled != NULL && w->cancelled(w->context))
-                        r = -EINTR;
-                int none = 0;
-                if (r < 0)
-                        (void) atomic_compare_exchange_strong(&w->code, &none, r);
+                for (uint64_t i = from; i < to; i++)
+                        insert_element(w->h, m, w->first + (uint32_t) i);
+                if (is_caller && w->cancelled != NULL && w->cancelled(w->context))
+                        atomic_store(&w->is_cancelled, true);
         }
 }
 
@@ -94,16 +102,22 @@ static void *run_thread(void *context)
         return NULL;
 }
 
-/* As many as the machine lets us have; the caller is one of them. */
+/* As many as the machine lets us have; the caller is one of them, and the one that gets signals. */
 static void run_all(struct work *w, struct search_memory *m, unsigned threads)
 {
         pthread_t others[THREADS_MAX];
         unsigned started = 0;
+        sigset_t all, before;
+        (void) sigfillset(&all);
+        (void) pthread_sigmask(SIG_SETMASK, &all, &before);
+        w->h->is_shared = true;
         while (started + 1 < threads && started < THREADS_MAX && pthread_create(&others[started], NULL, run_thread, w) == 0)
                 started++;
+        (void) pthread_sigmask(SIG_SETMASK, &before, NULL);
         run(w, m, true);
         for (unsigned i = 0; i < started; i++)
                 (void) pthread_join(others[i], NULL);
+        w->h->is_shared = false;
 }
 
 static int link_all(struct hnsw *h, struct search_memory *m, struct work *w, unsigned threads, struct error *e)
@@ -114,12 +128,9 @@ static int link_all(struct hnsw *h, struct search_memory *m, struct work *w, uns
         run(w, m, true);
         w->count = all;
         atomic_store(&w->next, alone);
-        if (atomic_load(&w->code) == 0 && alone < all)
+        if (!atomic_load(&w->is_cancelled) && alone < all)
                 run_all(w, m, threads);
-        int code = atomic_load(&w->code);
-        if (code == -EINTR)
-                return error_set(e, EINTR, "cancelled");
-        return code < 0 ? error_set(e, -code, "no memory for a search") : 0;
+        return atomic_load(&w->is_cancelled) ? error_set(e, EINTR, "cancelled") : 0;
 }
 
 int hnsw_add(struct hnsw *h, const struct hnsw_item *items, size_t count, unsigned threads, db_cancel_fn *cancelled, void *context,
@@ -134,12 +145,15 @@ int hnsw_add(struct hnsw *h, const struct hnsw_item *items, size_t count, unsign
                 .h = h, .items = items, .first = (uint32_t) h->count, .count = count, .cancelled = cancelled, .context = context
         };
         int r = add_labels(h, items, count, e);
-        for (size_t i = 0; i < count && r == 0; i++) {
-                store_vector(h, m, w.first + (uint32_t) i, items[i].vector);
-                r = make_lists(h, w.first + (uint32_t) i, e);
-        }
         if (r < 0)
                 return r;
+        r = make_lists(h, count, e);
+        if (r < 0) {
+                remove_labels(h, count);
+                return r;
+        }
+        for (size_t i = 0; i < count; i++)
+                store_vector(h, m, w.first + (uint32_t) i, items[i].vector);
         h->count += count;
         return link_all(h, m, &w, threads, e);
 }

@@ -1,5 +1,3 @@
-#include <errno.h>
-
 #include "ops/hnsw/graph.h"
 
 static bool has_link(const struct list *list, uint32_t id)

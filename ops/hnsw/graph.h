@@ -8,6 +8,7 @@
 #define OPS_HNSW_GRAPH_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "ops/hnsw/heap.h"
@@ -41,6 +42,7 @@ struct hnsw {
         unsigned char **upper; /* of each element: its lists above level 0, level * upper_size bytes; NULL where there are none */
         float *length;         /* cosine only */
         atomic_uchar *locks;
+        bool is_shared;      /* several threads insert: only then locks are taken */
         pthread_mutex_t top; /* entry_point and max_level, while threads insert */
         struct label_map labels;
         struct upper_block *upper_blocks; /* what `upper` points into */
@@ -48,7 +50,7 @@ struct hnsw {
         struct search_memory *memory; /* of the thread that owns the index */
 };
 
-/* Lists above level 0 for one element, zeroed. NULL: no memory. */
+/* Room for lists above level 0, zeroed. NULL: no memory. */
 unsigned char *upper_add(struct hnsw *h, size_t size);
 void upper_free(struct upper_block *blocks);
 
@@ -80,16 +82,31 @@ static inline bool is_deleted(const struct hnsw *h, uint32_t id)
         return (list_of(h, id, 0)->flags & HNSW_DELETED) != 0;
 }
 
-void element_lock(struct hnsw *h, uint32_t id);
-void element_unlock(struct hnsw *h, uint32_t id);
+#define SPINS 200
+
+static inline void element_lock(struct hnsw *h, uint32_t id)
+{
+        if (!h->is_shared)
+                return;
+        for (unsigned spins = 0; atomic_exchange_explicit(&h->locks[id], 1, memory_order_acquire) != 0; spins++)
+                while (atomic_load_explicit(&h->locks[id], memory_order_relaxed) != 0)
+                        if (++spins > SPINS)
+                                (void) sched_yield();
+}
+
+static inline void element_unlock(struct hnsw *h, uint32_t id)
+{
+        if (h->is_shared)
+                atomic_store_explicit(&h->locks[id], 0, memory_order_release);
+}
 
 /* Memory of a thread that searches or inserts, made once: nothing is allocated for an element. */
 struct search_memory {
         struct visited visited;
-        struct heap found;   /* W: the results, the farthest on top */
-        struct heap pending; /* C: to be looked at, the nearest on top (negative distances) */
-        size_t pending_room;
-        uint32_t *ids;              /* of a list that is being looked at */
+        struct heap found; /* W: the results, the farthest on top */
+        struct heap
+                pending; /* C: to be looked at, the nearest on top (negative distances); there is room for every element, once */
+        uint32_t *ids;   /* of a list that is being looked at */
         const float **vectors;      /* of them */
         float *distances;           /* to them */
         struct candidate *sorted;   /* the candidates of a selection, nearest first */
@@ -97,12 +114,11 @@ struct search_memory {
         const float **kept_vectors; /* what a selection has kept */
         struct heap others;         /* candidates of a neighbour whose list is full */
         uint32_t *around;           /* what an update looks at */
-        size_t around_room;
-        float *query; /* a normalised copy */
-        float length; /* the norm of what was normalised */
+        float *query;               /* a normalised copy */
+        float length;               /* the norm of what was normalised */
 };
 
-/* For searches with up to `ef`. NULL: no memory. */
+/* For searches with up to `ef`, as long as the capacity is what it is. NULL: no memory; later nothing can fail for want of it. */
 struct search_memory *search_memory_new(const struct hnsw *h, uint32_t ef);
 struct search_memory *search_memory_free(struct search_memory *memory);
 DEFINE_CLEANUP(struct search_memory *, search_memory_free)
@@ -114,8 +130,8 @@ const float *search_query(const struct hnsw *h, struct search_memory *memory, co
 uint32_t search_descend(struct hnsw *h, struct search_memory *memory, const float *query, uint32_t from, int from_level,
                         int to_level);
 
-/* hnswlib's searchBaseLayer: memory->found gets at most ef elements that are not deleted. -ENOMEM. */
-int search_layer(struct hnsw *h, struct search_memory *memory, const float *query, uint32_t from, int level, uint32_t ef);
+/* hnswlib's searchBaseLayer: memory->found gets at most ef elements that are not deleted. */
+void search_layer(struct hnsw *h, struct search_memory *memory, const float *query, uint32_t from, int level, uint32_t ef);
 
 /* hnswlib's getNeighborsByHeuristic2: of the candidates in `heap`, which are at a distance from one point, keeps at most `most`. The heap is as it leaves it. */
 void select_neighbours(struct hnsw *h, struct search_memory *memory, struct heap *heap, uint32_t most);
@@ -128,13 +144,16 @@ struct top { /* where searches begin */
         int level;
 };
 
-/* Searches from the top and connects the element on its levels. One that is there already (is_update) is no candidate itself. -ENOMEM. */
-int link_element(struct hnsw *h, struct search_memory *memory, uint32_t id, struct top top, bool is_update);
+/* Searches from the top and connects the element on its levels. One that is there already (is_update) is no candidate itself. */
+void link_element(struct hnsw *h, struct search_memory *memory, uint32_t id, struct top top, bool is_update);
 
-/* The links of the elements around one whose vector has changed. -ENOMEM. */
-int relink_surroundings(struct hnsw *h, struct search_memory *memory, uint32_t id, int level);
+/* Memory for relink_surroundings(). False: none. */
+bool reserve_around(const struct hnsw *h, struct search_memory *memory);
 
-/* The rest of an insertion, when record, level and lists are there: it gets its links. -ENOMEM. */
-int insert_element(struct hnsw *h, struct search_memory *memory, uint32_t id);
+/* The links of the elements around one whose vector has changed. */
+void relink_surroundings(struct hnsw *h, struct search_memory *memory, uint32_t id, int level);
+
+/* The rest of an insertion, when record, level and lists are there: it gets its links. */
+void insert_element(struct hnsw *h, struct search_memory *memory, uint32_t id);
 
 #endif

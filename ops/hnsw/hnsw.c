@@ -2,25 +2,10 @@
 
 #include <errno.h>
 #include <math.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ops/hnsw/graph.h"
-
-#define SPINS 200
-
-void element_lock(struct hnsw *h, uint32_t id)
-{
-        for (unsigned spins = 0; atomic_exchange_explicit(&h->locks[id], 1, memory_order_acquire) != 0; spins++)
-                if (spins > SPINS)
-                        (void) sched_yield();
-}
-
-void element_unlock(struct hnsw *h, uint32_t id)
-{
-        atomic_store_explicit(&h->locks[id], 0, memory_order_release);
-}
 
 /* --- room --- */
 
@@ -132,7 +117,7 @@ int hnsw_reserve(struct hnsw *h, uint64_t more, struct error *e)
 {
         if (more <= h->capacity - h->count)
                 return 0;
-        return set_capacity(h, h->count + more, e);
+        return set_capacity(h, more > UINT32_MAX ? more : h->count + more, e);
 }
 
 /* The owner's memory, made when it is needed first. NULL: no memory. */
@@ -151,8 +136,8 @@ int hnsw_update(struct hnsw *h, uint64_t label, const float *vector, struct erro
         struct search_memory *m = own_memory(h);
         if (id == HNSW_NONE)
                 return error_set(e, ENOENT, "the index has no label %llu", (unsigned long long) label);
-        if (m == NULL)
-                return error_set(e, ENOMEM, "no memory");
+        if (m == NULL || !reserve_around(h, m))
+                return error_set(e, ENOMEM, "no memory for the update of an index of %llu elements", (unsigned long long) h->count);
         struct list *own = list_of(h, id, 0);
         h->deleted -= (own->flags & HNSW_DELETED) != 0;
         own->flags &= (uint8_t) ~HNSW_DELETED;
@@ -162,12 +147,10 @@ int hnsw_update(struct hnsw *h, uint64_t label, const float *vector, struct erro
                 h->length[id] = m->length;
         if (h->count == 1)
                 return 0;
-        int r = 0;
-        for (int level = 0; level <= h->level[id] && r == 0; level++)
-                r = relink_surroundings(h, m, id, level);
-        if (r == 0)
-                r = link_element(h, m, id, (struct top){ h->entry_point, h->max_level }, true);
-        return r < 0 ? error_set(e, -r, "no memory") : 0;
+        for (int level = 0; level <= h->level[id]; level++)
+                relink_surroundings(h, m, id, level);
+        link_element(h, m, id, (struct top){ h->entry_point, h->max_level }, true);
+        return 0;
 }
 
 int hnsw_delete(struct hnsw *h, uint64_t label, struct error *e)

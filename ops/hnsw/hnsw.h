@@ -53,7 +53,7 @@ DEFINE_CLEANUP(struct hnsw *, hnsw_free)
    levels starts anew, as hnswlib's does. */
 int hnsw_load(int segment_fd, const struct hnsw_params *params, uint64_t more, struct hnsw **ret, struct error *e);
 
-/* Room for `more` elements in addition to those that are there. */
+/* Room for `more` elements in addition to those that are there. Searchers get memory anew when they need it. -ENOMEM, -ENOSPC: it is as it was. */
 int hnsw_reserve(struct hnsw *index, uint64_t more, struct error *e);
 
 struct hnsw_item {
@@ -63,11 +63,11 @@ struct hnsw_item {
 
 /* Adds elements; none of their labels may be in the index, or twice (-EEXIST, nothing is added). `threads` at most are used, 1 keeps the order. Levels
    depend on the order of the items only. `cancelled` (may be NULL) is asked now and then, by the calling thread: -EINTR then, and the index must be thrown
-   away. -ENOSPC: there is no room (hnsw_reserve()). */
+   away; after every other failure it is as it was. -ENOSPC: there is no room (hnsw_reserve()). -ENOMEM. */
 int hnsw_add(struct hnsw *index, const struct hnsw_item *items, size_t count, unsigned threads, db_cancel_fn *cancelled,
              void *context, struct error *e);
 
-/* Gives an element another vector, and its surroundings other links, as hnswlib's updatePoint() does. A deleted one is undeleted. -ENOENT. */
+/* Gives an element another vector, and its surroundings other links, as hnswlib's updatePoint() does. A deleted one is undeleted. -ENOENT, -ENOMEM: the index is as it was. */
 int hnsw_update(struct hnsw *index, uint64_t label, const float *vector, struct error *e);
 
 /* Marks it deleted. -ENOENT when there is none, or it is deleted. */

@@ -5,8 +5,6 @@
  * holds its lock until then. One of level 0 can't be found before its list is complete. Threads wait for each other in one direction only: for one that was linked on a level
  * before.
  */
-#include <errno.h>
-
 #include "ops/hnsw/graph.h"
 
 /* A deleted entry point is no result of a search, but hnswlib links to it all the same. */
@@ -31,7 +29,7 @@ static void remove_candidate(struct search_memory *m, uint32_t id)
                         heap_push(&m->found, m->sorted[i]);
 }
 
-int link_element(struct hnsw *h, struct search_memory *m, uint32_t id, struct top top, bool is_update)
+void link_element(struct hnsw *h, struct search_memory *m, uint32_t id, struct top top, bool is_update)
 {
         const float *query = vector_of(h, id);
         int level = h->level[id];
@@ -40,8 +38,7 @@ int link_element(struct hnsw *h, struct search_memory *m, uint32_t id, struct to
         if (level < top.level)
                 from = search_descend(h, m, query, from, top.level, level);
         for (int l = level < top.level ? level : top.level; l >= 0; l--) {
-                if (search_layer(h, m, query, from, l, h->params.ef_construction) < 0)
-                        return -ENOMEM;
+                search_layer(h, m, query, from, l, h->params.ef_construction);
                 if (is_update)
                         remove_candidate(m, id);
                 if (is_update && m->found.count == 0)
@@ -51,33 +48,31 @@ int link_element(struct hnsw *h, struct search_memory *m, uint32_t id, struct to
                 uint32_t next = connect_element(h, m, id, l, is_update);
                 from = next == HNSW_NONE ? from : next;
         }
-        return 0;
 }
 
-static int insert_locked(struct hnsw *h, struct search_memory *m, uint32_t id, struct top top)
+static void insert_locked(struct hnsw *h, struct search_memory *m, uint32_t id, struct top top)
 {
-        int level = h->level[id], r;
+        int level = h->level[id];
         if (level > 0)
                 element_lock(h, id);
-        r = link_element(h, m, id, top, false);
+        link_element(h, m, id, top, false);
         if (level > 0)
                 element_unlock(h, id);
-        return r;
 }
 
 /* Whoever will be the new entry point is alone in that. */
-int insert_element(struct hnsw *h, struct search_memory *m, uint32_t id)
+void insert_element(struct hnsw *h, struct search_memory *m, uint32_t id)
 {
         (void) pthread_mutex_lock(&h->top);
         struct top top = { h->entry_point, h->max_level };
         bool is_higher = h->level[id] > top.level;
         if (!is_higher)
                 (void) pthread_mutex_unlock(&h->top);
-        int r = top.entry_point == HNSW_NONE ? 0 : insert_locked(h, m, id, top);
+        if (top.entry_point != HNSW_NONE)
+                insert_locked(h, m, id, top);
         if (!is_higher)
-                return r;
+                return;
         h->entry_point = id;
         h->max_level = h->level[id];
         (void) pthread_mutex_unlock(&h->top);
-        return r;
 }

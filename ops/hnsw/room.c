@@ -2,12 +2,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/sysinfo.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define MIB (1u << 20)
+#define KIB 1024u
 
 /* A file in dirfd without a name. */
 static int open_unnamed(int dirfd, struct error *e)
@@ -23,24 +26,45 @@ static int open_unnamed(int dirfd, struct error *e)
         return fd;
 }
 
-static int allocate(int fd, size_t size, struct error *e)
+/* The file has `old` bytes, and keeps as many when there is no room for `size`. */
+static int allocate(int fd, size_t old, size_t size, struct error *e)
 {
-        int err = posix_fallocate(fd, 0, (off_t) size);
+        int err;
+        do
+                err = posix_fallocate(fd, 0, (off_t) size);
+        while (err == EINTR);
         if (err == 0)
                 return 0;
-        return error_set(e, err, "the index needs a temporary file of %zu MiB: %s", size / MIB + 1, strerror(err));
+        struct statvfs fs = { 0 };
+        if (ftruncate(fd, (off_t) old) < 0 || fstatvfs(fd, &fs) < 0)
+                fs.f_bavail = 0;
+        return error_set(e, err, "the index needs a temporary file of %zu MiB, and its file system has room for %llu MiB: %s",
+                         size / MIB + 1, ((unsigned long long) fs.f_bavail * fs.f_frsize + old) / MIB, strerror(err));
 }
 
-/* What an anonymous mapping takes is taken when it is written to, and then there is no error any more: so it is held against what is free. */
-static int check_memory(size_t size, struct error *e)
+/* What the system can give without taking it from other programs. */
+static uint64_t available_memory(void)
 {
-        struct sysinfo info;
-        if (sysinfo(&info) < 0)
+        FILE *file = fopen("/proc/meminfo", "re");
+        if (file == NULL)
+                return UINT64_MAX;
+        char line[128];
+        unsigned long long sum = 0, kib;
+        while (fgets(line, sizeof(line), file) != NULL)
+                if (sscanf(line, "MemAvailable: %llu", &kib) == 1 || sscanf(line, "SwapFree: %llu", &kib) == 1)
+                        sum += kib;
+        (void) fclose(file);
+        return sum == 0 ? UINT64_MAX : sum * KIB;
+}
+
+/* What an anonymous mapping takes is taken when it is written to, and then there is no error any more: so it is held against what is available now. */
+static int check_memory(size_t more, struct error *e)
+{
+        uint64_t available = available_memory();
+        if (more <= available)
                 return 0;
-        size_t all = (size_t) (info.totalram + info.totalswap) * info.mem_unit;
-        if (size <= all)
-                return 0;
-        return error_set(e, ENOMEM, "the index needs %zu MiB of memory, and the machine has %zu MiB", size / MIB + 1, all / MIB);
+        return error_set(e, ENOMEM, "the index needs %zu MiB of memory, and %llu MiB are available", more / MIB + 1,
+                         (unsigned long long) (available / MIB));
 }
 
 static int map(int fd, size_t size, unsigned char **ret, struct error *e)
@@ -48,7 +72,7 @@ static int map(int fd, size_t size, unsigned char **ret, struct error *e)
         int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
         void *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0);
         if (bytes == MAP_FAILED)
-                return error_set(e, ENOMEM, "the index needs %zu MiB of memory: %s", size / MIB + 1, strerror(errno));
+                return error_set(e, ENOMEM, "the index needs %zu MiB of address space: %s", size / MIB + 1, strerror(errno));
         (void) madvise(bytes, size, MADV_HUGEPAGE);
         *ret = bytes;
         return 0;
@@ -61,7 +85,7 @@ int hnsw_room_open(int dirfd, size_t size, struct hnsw_room *ret, struct error *
         if (dirfd >= 0) {
                 r = room.fd = open_unnamed(dirfd, e);
                 if (r >= 0)
-                        r = allocate(room.fd, room.size, e);
+                        r = allocate(room.fd, 0, room.size, e);
         } else {
                 r = check_memory(size, e);
         }
@@ -80,12 +104,15 @@ int hnsw_room_grow(struct hnsw_room *room, size_t size, struct error *e)
 {
         if (size <= room->size)
                 return 0;
-        int r = room->fd >= 0 ? allocate(room->fd, size, e) : check_memory(size, e);
+        int r = room->fd >= 0 ? allocate(room->fd, room->size, size, e) : check_memory(size - room->size, e);
         if (r < 0)
                 return r;
         void *bytes = mremap(room->bytes, room->size, size, MREMAP_MAYMOVE);
-        if (bytes == MAP_FAILED)
-                return error_set(e, ENOMEM, "the index needs %zu MiB of memory: %s", size / MIB + 1, strerror(errno));
+        if (bytes == MAP_FAILED) {
+                r = error_set(e, ENOMEM, "the index needs %zu MiB of address space: %s", size / MIB + 1, strerror(errno));
+                (void) !(room->fd >= 0 && ftruncate(room->fd, (off_t) room->size) < 0); /* else it stays larger than it need be */
+                return r;
+        }
         room->bytes = bytes;
         room->size = size;
         (void) madvise(bytes, size, MADV_HUGEPAGE);

@@ -46,8 +46,7 @@ int64_t hnsw_search(struct hnsw_searcher *s, const float *query, uint32_t k, uin
         struct search_memory *m = s->memory;
         const float *point = search_query(h, m, query);
         uint32_t from = search_descend(h, m, point, h->entry_point, h->max_level, 0);
-        if (search_layer(h, m, point, from, 0, ef > k ? ef : k) < 0)
-                return -ENOMEM;
+        search_layer(h, m, point, from, 0, ef > k ? ef : k);
         while (m->found.count > k)
                 (void) heap_pop(&m->found);
         int64_t count = (int64_t) m->found.count;

@@ -2,9 +2,8 @@
  * Searching a level. The neighbours of an element are copied under its lock, the unvisited ones' vectors are fetched ahead, and their distances come from one
  * call; in which order they then go into the heaps is hnswlib's.
  */
-#include <errno.h>
 #include <math.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include "ops/hnsw/graph.h"
 
@@ -89,19 +88,6 @@ static size_t take_unvisited(const struct hnsw *h, struct search_memory *m, size
         return kept;
 }
 
-static int reserve_pending(struct search_memory *m, size_t more)
-{
-        if (m->pending.count + more <= m->pending_room)
-                return 0;
-        size_t room = 2 * (m->pending.count + more);
-        struct candidate *items = realloc(m->pending.items, room * sizeof(*items));
-        if (items == NULL)
-                return -ENOMEM;
-        m->pending.items = items;
-        m->pending_room = room;
-        return 0;
-}
-
 static void take_candidate(const struct hnsw *h, struct search_memory *m, struct candidate item, uint32_t ef, float *bound)
 {
         if (m->found.count >= ef && !(*bound > item.distance))
@@ -131,7 +117,7 @@ static float start(const struct hnsw *h, struct search_memory *m, const float *q
         return first.distance;
 }
 
-int search_layer(struct hnsw *h, struct search_memory *m, const float *query, uint32_t from, int level, uint32_t ef)
+void search_layer(struct hnsw *h, struct search_memory *m, const float *query, uint32_t from, int level, uint32_t ef)
 {
         float bound = start(h, m, query, from);
         while (m->pending.count > 0) {
@@ -139,11 +125,8 @@ int search_layer(struct hnsw *h, struct search_memory *m, const float *query, ui
                         break;
                 struct candidate next = heap_pop(&m->pending);
                 size_t count = take_unvisited(h, m, copy_links(h, m, next.id, level));
-                if (reserve_pending(m, count) < 0)
-                        return -ENOMEM;
                 measure(h, m, query, count);
                 for (size_t i = 0; i < count; i++)
                         take_candidate(h, m, (struct candidate){ m->distances[i], m->ids[i] }, ef, &bound);
         }
-        return 0;
 }

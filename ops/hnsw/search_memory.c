@@ -2,8 +2,6 @@
 
 #include "ops/hnsw/graph.h"
 
-#define PENDING_ROOM 1024u
-
 static bool make_lists(struct search_memory *m, size_t most, size_t ef)
 {
         m->found.items = calloc(ef + 2, sizeof(struct candidate));
@@ -22,10 +20,9 @@ struct search_memory *search_memory_new(const struct hnsw *h, uint32_t ef)
 {
         CLEANUP(search_memory_free)
         struct search_memory *m = calloc(1, sizeof(*m));
-        if (m == NULL || !make_lists(m, (size_t) 2 * h->params.m, ef))
+        if (m == NULL || !make_lists(m, (size_t) 2 * h->params.m, ef < h->capacity ? ef : (size_t) h->capacity))
                 return NULL;
-        m->pending_room = PENDING_ROOM;
-        m->pending.items = calloc(m->pending_room, sizeof(struct candidate));
+        m->pending.items = calloc(h->capacity + 1, sizeof(struct candidate));
         m->query = calloc(h->params.dimension, sizeof(float));
         m->visited.count = h->capacity;
         m->visited.marks = calloc(h->capacity + 1, 1);

@@ -2,7 +2,6 @@
  * An element with a new vector: on each of its levels all its neighbours choose their links anew, among themselves, their neighbours and it; then it is linked like a new one
  * (FORMAT 8, updatePoint). hnswlib walks hash sets here, whose order decides between equal distances only.
  */
-#include <errno.h>
 #include <stdlib.h>
 
 #include "ops/hnsw/graph.h"
@@ -17,17 +16,14 @@ static size_t add_links(const struct hnsw *h, struct search_memory *m, uint32_t 
         return count;
 }
 
-static int reserve_around(struct search_memory *m, size_t most)
+bool reserve_around(const struct hnsw *h, struct search_memory *m)
 {
-        size_t room = 1 + most + most * most;
-        if (m->around_room >= room)
-                return 0;
-        uint32_t *around = realloc(m->around, room * sizeof(*around));
-        if (around == NULL)
-                return -ENOMEM;
-        m->around = around;
-        m->around_room = room;
-        return 0;
+        size_t most = most_links(h, 0), room = 1 + most + most * most;
+        if (room > h->capacity)
+                room = h->capacity;
+        if (m->around == NULL)
+                m->around = calloc(room, sizeof(*m->around));
+        return m->around != NULL;
 }
 
 /* The element, its neighbours (*ret_neighbours of them), and theirs. */
@@ -63,12 +59,9 @@ static void choose_nearest(struct hnsw *h, struct search_memory *m, uint32_t cen
         }
 }
 
-int relink_surroundings(struct hnsw *h, struct search_memory *m, uint32_t id, int level)
+void relink_surroundings(struct hnsw *h, struct search_memory *m, uint32_t id, int level)
 {
         size_t neighbours;
-        int r = reserve_around(m, most_links(h, level));
-        if (r < 0)
-                return r;
         size_t count = gather(h, m, id, level, &neighbours);
         for (size_t i = 1; i <= neighbours; i++) {
                 struct list *list = list_of(h, m->around[i], level);
@@ -78,5 +71,4 @@ int relink_surroundings(struct hnsw *h, struct search_memory *m, uint32_t id, in
                 for (uint16_t j = 0; m->found.count > 0; j++)
                         list->links[j] = heap_pop(&m->found).id;
         }
-        return 0;
 }
