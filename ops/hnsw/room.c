@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+
+#include "ops/cleanup.h"
 
 #define MIB (1u << 20)
 #define KIB 1024u
@@ -42,19 +44,23 @@ static int allocate(int fd, size_t old, size_t size, struct error *e)
                          size / MIB + 1, ((unsigned long long) fs.f_bavail * fs.f_frsize + old) / MIB, strerror(err));
 }
 
+/* The number behind a name in the text of /proc/meminfo; 0 without one. */
+static uint64_t bytes_of(const char *text, const char *name)
+{
+        const char *at = strstr(text, name);
+        return at == NULL ? 0 : strtoull(at + strlen(name), NULL, 10) * KIB;
+}
+
 /* What the system can give without taking it from other programs. */
 static uint64_t available_memory(void)
 {
-        FILE *file = fopen("/proc/meminfo", "re");
-        if (file == NULL)
-                return UINT64_MAX;
-        char line[128];
-        unsigned long long sum = 0, kib;
-        while (fgets(line, sizeof(line), file) != NULL)
-                if (sscanf(line, "MemAvailable: %llu", &kib) == 1 || sscanf(line, "SwapFree: %llu", &kib) == 1)
-                        sum += kib;
-        (void) fclose(file);
-        return sum == 0 ? UINT64_MAX : sum * KIB;
+        char text[4096];
+        CLEANUP(close)
+        int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+        ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+        text[size < 0 ? 0 : size] = '\0';
+        uint64_t available = bytes_of(text, "MemAvailable:");
+        return available == 0 ? UINT64_MAX : available + bytes_of(text, "SwapFree:");
 }
 
 /* What an anonymous mapping takes is taken when it is written to, and then there is no error any more: so it is held against what is available now. */
