@@ -45,6 +45,7 @@ static float dot_plain(const float *a, const float *b, size_t dimension)
 DISTANCES(distances_l2_plain, l2_plain, )
 DISTANCES(distances_ip_plain, 1.0f - dot_plain, )
 
+#if !KERNELS_X86
 /* hnswlib with SSE: four lanes, one accumulator, as far as the dimension goes in blocks; the tail has an accumulator of its own. */
 static size_t exact_block(size_t dimension)
 {
@@ -79,6 +80,7 @@ static float dot_exact(const float *a, const float *b, size_t dimension)
 
 DISTANCES(distances_l2_exact, l2_exact, )
 DISTANCES(distances_ip_exact, 1.0f - dot_exact, )
+#endif
 
 const struct hnsw_kernel hnsw_kernel_exact = { "exact", distances_l2_exact, distances_ip_exact };
 static const struct hnsw_kernel kernel_plain = { "plain", distances_l2_plain, distances_ip_plain };

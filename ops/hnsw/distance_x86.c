@@ -84,6 +84,57 @@ SUMS(sums_ip_sse2, , __m128, 4, _mm_loadu_ps, _mm_setzero_ps(), step_ip_sse2, lo
 FOURS(distances_l2_sse2, , sums_l2_sse2, AS_IT_IS)
 FOURS(distances_ip_sse2, , sums_ip_sse2, FROM_ONE)
 
+/* --- hnswlib's order: four lanes, one accumulator, as far as the dimension goes in blocks; what is left over has an accumulator of its own --- */
+
+static size_t exact_block(size_t dimension)
+{
+        if (dimension % 4 == 0)
+                return dimension;
+        return dimension > 16 ? dimension / 16 * 16 : dimension > 4 ? dimension / 4 * 4 : 0;
+}
+
+static inline float reduce_exact(__m128 v)
+{
+        float lanes[4];
+        _mm_storeu_ps(lanes, v);
+        return lanes[0] + lanes[1] + lanes[2] + lanes[3];
+}
+
+static inline float step_l2_exact(float a, float b, float sum)
+{
+        return sum + (a - b) * (a - b);
+}
+
+static inline float step_ip_exact(float a, float b, float sum)
+{
+        return sum + a * b;
+}
+
+#define SUMS_EXACT(name, step, step_rest)                                                                                          \
+        static inline void name(const float *query, const float *const *vectors, size_t dimension, float *ret)                     \
+        {                                                                                                                          \
+                size_t block = exact_block(dimension);                                                                             \
+                __m128 sum[AT_ONCE];                                                                                               \
+                float rest[AT_ONCE] = { 0 };                                                                                       \
+                for (size_t j = 0; j < AT_ONCE; j++)                                                                               \
+                        sum[j] = _mm_setzero_ps();                                                                                 \
+                for (size_t i = 0; i < block; i += 4) {                                                                            \
+                        __m128 q = _mm_loadu_ps(query + i);                                                                        \
+                        for (size_t j = 0; j < AT_ONCE; j++)                                                                       \
+                                sum[j] = step(q, _mm_loadu_ps(vectors[j] + i), sum[j]);                                            \
+                }                                                                                                                  \
+                for (size_t i = block; i < dimension; i++)                                                                         \
+                        for (size_t j = 0; j < AT_ONCE; j++)                                                                       \
+                                rest[j] = step_rest(query[i], vectors[j][i], rest[j]);                                             \
+                for (size_t j = 0; j < AT_ONCE; j++)                                                                               \
+                        ret[j] = reduce_exact(sum[j]) + rest[j];                                                                   \
+        }
+
+SUMS_EXACT(sums_l2_exact, step_l2_sse2, step_l2_exact)
+SUMS_EXACT(sums_ip_exact, step_ip_sse2, step_ip_exact)
+FOURS(distances_l2_exact, , sums_l2_exact, AS_IT_IS)
+FOURS(distances_ip_exact, , sums_ip_exact, FROM_ONE)
+
 /* --- AVX2 and FMA --- */
 
 TARGET_AVX2 static inline __m256 step_l2_avx2(__m256 a, __m256 b, __m256 sum)
