@@ -41,6 +41,9 @@ struct hnsw {
         uint8_t *level;        /* of each element */
         unsigned char **upper; /* of each element: its lists above level 0, level * upper_size bytes; NULL where there are none */
         float *length;         /* cosine only */
+        uint16_t *
+                kept; /* of each element: so many links at the start of its list of level 0 were kept by one selection; 0: unknown */
+        bool is_updated; /* vectors have changed, and `kept` counts no more */
         atomic_uchar *locks;
         bool is_shared;      /* several threads insert: only then locks are taken */
         pthread_mutex_t top; /* entry_point and max_level, while threads insert */
@@ -111,7 +114,8 @@ struct search_memory {
         float *distances;           /* to them */
         struct candidate *sorted;   /* the candidates of a selection, nearest first */
         struct candidate *chosen;   /* neighbours of a new element */
-        const float **kept_vectors; /* what a selection has kept */
+        const float **kept_vectors; /* what a selection has kept: those that were not kept before */
+        const float **old_vectors;  /* and those that were */
         struct heap others;         /* candidates of a neighbour whose list is full */
         uint32_t *around;           /* what an update looks at */
         float *query;               /* a normalised copy */
@@ -126,6 +130,12 @@ DEFINE_CLEANUP(struct search_memory *, search_memory_free)
 /* The vector as it is stored: itself, or its normalised copy, and its length, in `memory`. */
 const float *search_query(const struct hnsw *h, struct search_memory *memory, const float *vector);
 
+/* Fetches the beginning of a vector into the cache. */
+void prefetch_vector(const struct hnsw *h, const float *vector);
+
+/* memory->distances of a vector to memory->vectors[0 .. count), which are fetched ahead. */
+void measure(const struct hnsw *h, struct search_memory *memory, const float *query, size_t count);
+
 /* From `from` down to level `to` + 1: the nearest that steps to a nearer neighbour lead to. */
 uint32_t search_descend(struct hnsw *h, struct search_memory *memory, const float *query, uint32_t from, int from_level,
                         int to_level);
@@ -133,8 +143,10 @@ uint32_t search_descend(struct hnsw *h, struct search_memory *memory, const floa
 /* hnswlib's searchBaseLayer: memory->found gets at most ef elements that are not deleted. */
 void search_layer(struct hnsw *h, struct search_memory *memory, const float *query, uint32_t from, int level, uint32_t ef);
 
-/* hnswlib's getNeighborsByHeuristic2: of the candidates in `heap`, which are at a distance from one point, keeps at most `most`. The heap is as it leaves it. */
-void select_neighbours(struct hnsw *h, struct search_memory *memory, struct heap *heap, uint32_t most);
+/* hnswlib's getNeighborsByHeuristic2: of the candidates in `heap`, which are at a distance from one point, keeps at most `most`. The heap is as it leaves it.
+   `old` are some of which it is known that none covers another. Returns how many were kept, or 0 when nothing was selected since there was room for all. */
+size_t select_neighbours(struct hnsw *h, struct search_memory *memory, struct heap *heap, uint32_t most, const uint32_t *old,
+                         size_t old_count);
 
 /* hnswlib's mutuallyConnectNewElement on one level, with the candidates in memory->found, which it uses up. Returns the next entry point, or HNSW_NONE. */
 uint32_t connect_element(struct hnsw *h, struct search_memory *memory, uint32_t id, int level, bool is_update);

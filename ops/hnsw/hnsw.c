@@ -56,7 +56,7 @@ static bool grow_tables(struct hnsw *h, uint64_t capacity)
 {
         uint64_t old = h->capacity;
         return grow(&h->level, sizeof(*h->level), old, capacity) && grow(&h->upper, sizeof(*h->upper), old, capacity) &&
-               grow(&h->locks, sizeof(*h->locks), old, capacity) &&
+               grow(&h->locks, sizeof(*h->locks), old, capacity) && grow(&h->kept, sizeof(*h->kept), old, capacity) &&
                (h->params.space != SPACE_COSINE || grow(&h->length, sizeof(*h->length), old, capacity)) &&
                label_map_reserve(h, &h->labels, capacity);
 }
@@ -108,6 +108,7 @@ struct hnsw *hnsw_free(struct hnsw *h)
         free(h->level);
         free(h->upper);
         free(h->length);
+        free(h->kept);
         free(h->locks);
         free(h);
         return NULL;
@@ -138,6 +139,7 @@ int hnsw_update(struct hnsw *h, uint64_t label, const float *vector, struct erro
                 return error_set(e, ENOENT, "the index has no label %llu", (unsigned long long) label);
         if (m == NULL || !reserve_around(h, m))
                 return error_set(e, ENOMEM, "no memory for the update of an index of %llu elements", (unsigned long long) h->count);
+        h->is_updated = true;
         struct list *own = list_of(h, id, 0);
         h->deleted -= (own->flags & HNSW_DELETED) != 0;
         own->flags &= (uint8_t) ~HNSW_DELETED;

@@ -11,23 +11,22 @@
 #define AHEAD 4u       /* vectors that are fetched while others are computed with */
 #define LINES_AHEAD 8u /* of each; the rest follows by itself */
 
-static void prefetch_vector(const float *vector, size_t bytes)
+void prefetch_vector(const struct hnsw *h, const float *vector)
 {
+        size_t bytes = h->params.dimension * sizeof(float);
         const char *at = (const char *) vector;
         for (size_t i = 0; i < LINES_AHEAD && i * LINE < bytes; i++)
                 __builtin_prefetch(at + i * LINE);
 }
 
-/* Distances of the query to memory->vectors[0 .. count). */
-static void measure(const struct hnsw *h, struct search_memory *m, const float *query, size_t count)
+void measure(const struct hnsw *h, struct search_memory *m, const float *query, size_t count)
 {
-        size_t bytes = h->params.dimension * sizeof(float);
         for (size_t i = 0; i < count && i < AHEAD; i++)
-                prefetch_vector(m->vectors[i], bytes);
+                prefetch_vector(h, m->vectors[i]);
         for (size_t i = 0; i < count; i += AHEAD) {
                 size_t some = count - i < AHEAD ? count - i : AHEAD;
                 for (size_t j = i + AHEAD; j < count && j < i + 2 * AHEAD; j++)
-                        prefetch_vector(m->vectors[j], bytes);
+                        prefetch_vector(h, m->vectors[j]);
                 h->distances(query, m->vectors + i, some, h->params.dimension, m->distances + i);
         }
 }

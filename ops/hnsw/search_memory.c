@@ -11,9 +11,10 @@ static bool make_lists(struct search_memory *m, size_t most, size_t ef)
         m->vectors = calloc(most + 1, sizeof(*m->vectors));
         m->distances = calloc(most + 1, sizeof(*m->distances));
         m->kept_vectors = calloc(most + 1, sizeof(*m->kept_vectors));
+        m->old_vectors = calloc(most + 1, sizeof(*m->old_vectors));
         m->chosen = calloc(most + 1, sizeof(*m->chosen));
         return m->found.items != NULL && m->sorted != NULL && m->others.items != NULL && m->ids != NULL && m->vectors != NULL &&
-               m->distances != NULL && m->kept_vectors != NULL && m->chosen != NULL;
+               m->distances != NULL && m->kept_vectors != NULL && m->old_vectors != NULL && m->chosen != NULL;
 }
 
 struct search_memory *search_memory_new(const struct hnsw *h, uint32_t ef)
@@ -43,6 +44,7 @@ struct search_memory *search_memory_free(struct search_memory *m)
         free(m->vectors);
         free(m->distances);
         free(m->kept_vectors);
+        free(m->old_vectors);
         free(m->chosen);
         free(m->around);
         free(m->query);

@@ -66,7 +66,7 @@ void relink_surroundings(struct hnsw *h, struct search_memory *m, uint32_t id, i
         for (size_t i = 1; i <= neighbours; i++) {
                 struct list *list = list_of(h, m->around[i], level);
                 choose_nearest(h, m, m->around[i], count);
-                select_neighbours(h, m, &m->found, most_links(h, level));
+                (void) select_neighbours(h, m, &m->found, most_links(h, level), NULL, 0);
                 list->count = (uint16_t) m->found.count;
                 for (uint16_t j = 0; m->found.count > 0; j++)
                         list->links[j] = heap_pop(&m->found).id;
