@@ -210,7 +210,7 @@ check-full: ## all tests, again with sanitizers, and against real Chroma release
 	+$(Q)FULL=1 $(MAKE) --no-print-directory check-chroma
 
 .PHONY: check-chroma
-check-chroma: $(BUILD)/chromafs $(BUILD)/tests/faults/faults fixtures ## run the tests against real Chroma releases (downloads them)
+check-chroma: $(BUILD)/chromafs $(BUILD)/tests/faults/faults $(BUILD)/tests/bench/hnsw_recall fixtures ## run the tests against real Chroma releases (downloads them)
 	@$(TEST_ENV) tests/chroma/run.sh
 
 .PHONY: fixtures
