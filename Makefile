@@ -124,6 +124,11 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(call say,CC,$<)
 	$(Q)$(COMPILE) -MMD -MP -c -o $@ $<
 
+# Where -O3 pays: a sixth of the time of building an index. Flags of the user stay what they are.
+ifeq ($(origin CFLAGS)$(D),file)
+$(patsubst %.c,$(BUILD)/%.o,$(filter ops/hnsw/%,$(OPS_SRC))): private CFLAGS := -O3 -g
+endif
+
 # Changes when the compiler or its flags do, so that what was compiled otherwise is compiled again.
 .PHONY: FORCE
 $(BUILD)/flags: FORCE

@@ -39,23 +39,30 @@ static size_t gather(const struct hnsw *h, struct search_memory *m, uint32_t id,
         return count;
 }
 
-/* The nearest of all, with hnswlib's ways of keeping them. */
+/* With hnswlib's ways of keeping the nearest. */
+static void keep_nearest(struct search_memory *m, struct candidate item, size_t keep)
+{
+        if (m->found.count == keep) {
+                if (!(item.distance < m->found.items[0].distance))
+                        return;
+                (void) heap_pop(&m->found);
+        }
+        heap_push(&m->found, item);
+}
+
+/* The nearest of all to one of them, measured as many at a time as a list has links. */
 static void choose_nearest(struct hnsw *h, struct search_memory *m, uint32_t centre, size_t count)
 {
-        size_t keep = count - 1 < h->params.ef_construction ? count - 1 : h->params.ef_construction;
+        size_t keep = count - 1 < h->params.ef_construction ? count - 1 : h->params.ef_construction, most = most_links(h, 0);
         m->found.count = 0;
-        for (size_t i = 0; i < count; i++) {
-                struct candidate item = { .id = m->around[i] };
-                const float *vector = vector_of(h, item.id);
-                if (item.id == centre)
-                        continue;
-                h->distances(vector_of(h, centre), &vector, 1, h->params.dimension, &item.distance);
-                if (m->found.count == keep) {
-                        if (!(item.distance < m->found.items[0].distance))
-                                continue;
-                        (void) heap_pop(&m->found);
-                }
-                heap_push(&m->found, item);
+        for (size_t from = 0; from < count; from += most) {
+                size_t some = count - from < most ? count - from : most;
+                for (size_t i = 0; i < some; i++)
+                        m->vectors[i] = vector_of(h, m->around[from + i]);
+                measure(h, m, vector_of(h, centre), some);
+                for (size_t i = 0; i < some; i++)
+                        if (m->around[from + i] != centre)
+                                keep_nearest(m, (struct candidate){ m->distances[i], m->around[from + i] }, keep);
         }
 }
 

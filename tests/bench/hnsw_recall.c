@@ -1,8 +1,8 @@
 /*
- * What an index of ours finds, for tests/chroma/recall.py to judge: hnsw_recall FOLDER l2|cosine THREADS
+ * What an index of ours finds, for tests/chroma/recall.py to judge: hnsw_recall FOLDER l2|cosine THREADS [searches]
  *
  * The folder has vectors (float32, one after the other), queries, deleted and updated (uint32: numbers of vectors), replaced (float32: what the updated ones become), and
- * dimension (uint32). For each ef it gets found.<ef>: the 10 nearest of each query, uint32. Then some are deleted and updated; self.<ef> says of each that is
+ * dimension (uint32). For each ef it gets found.<ef>: the 10 nearest of each query, uint32. Then, without the last word, some are deleted and updated; self.<ef> says of each that is
  * live, in their order, whether a search for its vector has it first (a byte).
  */
 #include <stdio.h>
@@ -141,8 +141,8 @@ static void search_selves(const struct data *d, const struct hnsw *index, struct
 
 int main(int argc, char **argv)
 {
-        if (argc != 4)
-                die("FOLDER l2|cosine THREADS");
+        if (argc < 4)
+                die("FOLDER l2|cosine THREADS [searches]");
         struct data d = read_data(argv[1]);
         struct hnsw *index =
                 build(&d, strcmp(argv[2], "cosine") == 0 ? SPACE_COSINE : SPACE_L2, (unsigned) strtoul(argv[3], NULL, 10));
@@ -151,8 +151,9 @@ int main(int argc, char **argv)
                 die("no memory");
         for (size_t i = 0; i < EFS; i++)
                 search_queries(&d, searcher, efs[i]);
-        change(&d, index);
-        for (size_t i = 0; i < SELF_EFS; i++)
+        if (argc == 4)
+                change(&d, index);
+        for (size_t i = 0; i < SELF_EFS && argc == 4; i++)
                 search_selves(&d, index, searcher, efs[i]);
         (void) hnsw_searcher_free(searcher);
         (void) hnsw_free(index);

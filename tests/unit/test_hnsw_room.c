@@ -182,7 +182,7 @@ static int small(const struct place *p)
 
 static void run_child(int (*what)(const struct place *), const struct place *p)
 {
-        int status;
+        int status = -1;
         pid_t pid = fork();
         if (pid == 0)
                 _exit(what(p));
