@@ -22,7 +22,7 @@ packages_of() {
     fuzz) echo clang libclang-rt-dev ;;
     chroma) echo python3 python3-pip python3-venv ca-certificates ;;
     coverage) echo gcovr ;;
-    bench) echo hyperfine python3 ;;
+    bench) echo hyperfine python3 g++ libhnswlib-dev ;;
     all) for group in build test lint fuzz chroma coverage bench; do packages_of "$group"; done ;;
     *)
         say "unknown group '$1': build, test, lint, fuzz, chroma, coverage, bench or all"
