@@ -81,7 +81,8 @@ FUZZ_LIB := $(filter-out $(FUZZ_SRC) tests/fuzz/replay.c,$(wildcard tests/fuzz/*
 BENCH_SRC := $(wildcard tests/bench/*.c)
 HELPER_SRC := $(wildcard tests/mount/helpers/*.c)
 FAULTS_SRC := $(wildcard tests/faults/*.c)
-ALL_SRC := $(OPS_SRC) $(FS_SRC) $(UNIT_SRC) $(UNIT_LIB) $(wildcard tests/fuzz/*.c) $(BENCH_SRC) $(HELPER_SRC) $(FAULTS_SRC)
+CHROMA_SRC := $(wildcard tests/chroma/*.c)
+ALL_SRC := $(OPS_SRC) $(FS_SRC) $(UNIT_SRC) $(UNIT_LIB) $(wildcard tests/fuzz/*.c) $(BENCH_SRC) $(HELPER_SRC) $(FAULTS_SRC) $(CHROMA_SRC)
 ALL_HDR := $(wildcard ops/*.h ops/*/*.h fs/*.h tests/*/*.h)
 FIXTURES := $(patsubst tests/fixtures/%.tar.xz,%,$(wildcard tests/fixtures/*.tar.xz))
 MAN_SRC := $(wildcard man/*.scd)
@@ -91,6 +92,7 @@ FS_OBJ := $(FS_SRC:%.c=$(BUILD)/%.o)
 MAN := $(MAN_SRC:man/%.scd=$(BUILD)/man/%)
 BENCH_BIN := $(BENCH_SRC:%.c=$(BUILD)/%)
 HELPER_BIN := $(HELPER_SRC:%.c=$(BUILD)/%)
+CHROMA_BIN := $(CHROMA_SRC:%.c=$(BUILD)/%)
 # TEST=pickle, TEST=test_pickle and TEST='*pick*' all find tests/unit/test_pickle.c
 UNIT_RUN := $(filter $(UNIT_SRC),$(sort $(wildcard tests/unit/test_$(TEST).c tests/unit/$(TEST).c)))
 FUZZ_RUN := $(filter $(FUZZ_SRC),$(sort $(wildcard tests/fuzz/fuzz_$(TEST).c tests/fuzz/$(TEST).c)))
@@ -104,7 +106,7 @@ FUZZ_BIN := $(FUZZ_RUN:%.c=$(BUILD)/%)
 all: $(BUILD)/chromafs ## build the program
 
 .PHONY: programs
-programs: $(BUILD)/chromafs $(UNIT_BIN) $(REPLAY_BIN) $(BENCH_BIN) $(HELPER_BIN) $(BUILD)/tests/faults/faults ## build the tests, too, and run none
+programs: $(BUILD)/chromafs $(UNIT_BIN) $(REPLAY_BIN) $(BENCH_BIN) $(HELPER_BIN) $(CHROMA_BIN) $(BUILD)/tests/faults/faults ## build the tests, too, and run none
 
 $(BUILD)/chromafs: $(BUILD)/fs/main.o $(BUILD)/libfs.a $(BUILD)/libops.a
 	$(call say,LINK,$@)
@@ -150,7 +152,7 @@ $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(FUZZ_LIB:%.c=$(BUILD)
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
-$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libops.a
+$(BENCH_BIN) $(CHROMA_BIN): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libops.a
 	$(call say,LINK,$@)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
@@ -215,7 +217,7 @@ check-full: ## all tests, again with sanitizers, and against real Chroma release
 	+$(Q)FULL=1 $(MAKE) --no-print-directory check-chroma
 
 .PHONY: check-chroma
-check-chroma: $(BUILD)/chromafs $(BUILD)/tests/faults/faults $(BUILD)/tests/bench/hnsw_recall fixtures ## run the tests against real Chroma releases (downloads them)
+check-chroma: $(BUILD)/chromafs $(CHROMA_BIN) $(BUILD)/tests/faults/faults $(BUILD)/tests/bench/hnsw_recall fixtures ## run the tests against real Chroma releases (downloads them)
 	@$(TEST_ENV) tests/chroma/run.sh
 
 .PHONY: fixtures

@@ -209,8 +209,8 @@ int hnsw_level0_size_check(int fd, const struct hnsw_header *header, struct erro
 
 /* ---- data_level0.bin ---- */
 
-static int record_decode(const unsigned char *bytes, uint32_t id, const struct hnsw_header *h, struct hnsw_record *ret,
-                         struct error *e)
+int hnsw_record_decode(const unsigned char *bytes, uint32_t id, const struct hnsw_header *h, struct hnsw_record *ret,
+                       struct error *e)
 {
         uint32_t head = get32(bytes);
         uint16_t link_count = (uint16_t) head;
@@ -235,7 +235,7 @@ static int scan_piece(const unsigned char *piece, uint32_t first, size_t n, cons
 {
         for (size_t i = 0; i < n; i++) {
                 struct hnsw_record record;
-                int r = record_decode(piece + i * h->record_size, first + (uint32_t) i, h, &record, e);
+                int r = hnsw_record_decode(piece + i * h->record_size, first + (uint32_t) i, h, &record, e);
                 if (r == 0)
                         r = fn(context, &record);
                 if (r != 0)

@@ -54,6 +54,10 @@ int hnsw_header_decode(const unsigned char bytes[HNSW_HEADER_SIZE], struct hnsw_
 /* Reads header.bin from an open descriptor: exactly 100 bytes. */
 int hnsw_header_read(int fd, struct hnsw_header *ret, struct error *e);
 
+/* Decodes and checks one record of header->record_size bytes: its number of links, marks, and links (below N, no self link). 0 or -EILSEQ. */
+int hnsw_record_decode(const unsigned char *bytes, uint32_t id, const struct hnsw_header *header, struct hnsw_record *ret,
+                       struct error *e);
+
 /* Called for each record in the order of internal ids; the record is valid during the call only. A value other than 0 ends the scan and
    is returned by it. */
 typedef int hnsw_record_fn(void *context, const struct hnsw_record *record);

@@ -2,13 +2,21 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "ops/hnsw/graph.h"
 
-/* Labels mostly follow each other: a multiplication spreads them. */
+/* Labels mostly follow each other: a multiplication spreads them, and each bit of a label reaches the highest bits. */
 static uint64_t slot_of(const struct label_map *map, uint64_t label)
 {
-        return ((label * UINT64_C(0x9e3779b97f4a7c15)) >> 20) & (map->size - 1);
+        return (label * map->factor) >> map->shift;
+}
+
+static uint64_t random_factor(void)
+{
+        uint64_t factor = UINT64_C(0x9e3779b97f4a7c15); /* when there is no chance to be had */
+        (void) !getrandom(&factor, sizeof(factor), GRND_NONBLOCK);
+        return factor | 1;
 }
 
 /* The slot of a label, or the free one where it would be. */
@@ -22,15 +30,18 @@ static uint64_t find_slot(const struct hnsw *h, const struct label_map *map, uin
 
 bool label_map_reserve(const struct hnsw *h, struct label_map *map, uint64_t count)
 {
-        struct label_map larger = { .size = 64 };
-        while (larger.size < count + count / 2)
+        struct label_map larger = { .size = 64, .shift = 58 };
+        while (larger.size < count + count / 2) {
                 larger.size *= 2;
+                larger.shift--;
+        }
         if (larger.size <= map->size)
                 return true;
         larger.slots = malloc(larger.size * sizeof(*larger.slots));
         if (larger.slots == NULL)
                 return false;
         memset(larger.slots, 0xff, larger.size * sizeof(*larger.slots));
+        larger.factor = map->size == 0 ? random_factor() : map->factor;
         for (uint64_t i = 0; i < map->size; i++)
                 if (map->slots[i] != HNSW_NONE)
                         (void) label_map_add(h, &larger, map->slots[i]);

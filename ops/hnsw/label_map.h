@@ -12,6 +12,8 @@ struct hnsw;
 struct label_map {
         uint32_t *slots; /* UINT32_MAX: free */
         uint64_t size;   /* a power of 2, at least 1.5 times the ids; or 0 */
+        uint64_t factor; /* odd, random: whoever made the labels of a file can't know which of them share slots */
+        unsigned shift;  /* 64 minus the logarithm of the size */
 };
 
 /* Room for `count` labels; what is in it stays. False: no memory. */

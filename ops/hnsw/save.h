@@ -18,13 +18,15 @@ struct hnsw_save {
 /* Bytes that the four files will have. */
 uint64_t hnsw_save_size(const struct hnsw *index, const struct hnsw_save *how);
 
-/* Makes the four files in an open directory, where none of them may be (-EEXIST), synced; the directory itself is the caller's to sync. On failure, which `cancelled` (may be
-   NULL) is too (-EINTR), what was made stays for the caller to remove. */
+/* Makes the four files in an open directory, where none of them may be (-EEXIST), with mode 0600 and synced; the directory itself is the caller's to sync. Their room is taken
+   before the first byte is written where the file system can, so that -ENOSPC comes early. -EINVAL: max_elements is below the count. On failure, which `cancelled` (may be NULL) is too
+   (-EINTR), what was made stays for the caller to remove. */
 int hnsw_save(const struct hnsw *index, const struct hnsw_save *how, int dirfd, db_cancel_fn *cancelled, void *context,
               struct error *e);
 
-/* Makes index_metadata.pickle in an open directory, synced (-EEXIST). The shape: PICKLE_INSTANCE, which every Chroma reads, or PICKLE_DICT, which 1.x reads; has_dimensionality,
-   has_max_seq_id and the entries as they are in `metadata`; id_to_seq_id has the entries whose seq_id is not 0. -EOVERFLOW for a number that the shape can't hold. */
+/* Makes index_metadata.pickle in an open directory, with mode 0600 and synced (-EEXIST). The shape: PICKLE_INSTANCE, which every Chroma reads, or PICKLE_DICT, which 1.x reads; has_dimensionality,
+   has_max_seq_id and the entries as they are in `metadata`; id_to_seq_id has the entries whose seq_id is not 0. -EOVERFLOW for a number that the shape can't hold: in PICKLE_DICT 1.x reads labels, seq_ids and counts of 32 bits; in
+   PICKLE_INSTANCE Python would read any, and ours are below 2^63. -EFBIG above 4 GiB, which index_metadata_read() would refuse. */
 int index_metadata_write(const struct index_metadata *metadata, enum pickle_shape shape, int dirfd, struct error *e);
 
 #endif

@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+"""The graph of a vector segment, read by its four files alone (FORMAT of chroma-hnswlib), and two of them compared.
+
+usage: hnsw_files.py SEGMENT OTHER       exits with 1 and a sentence for the first differences
+"""
+import struct
+import sys
+
+HEADER = struct.Struct("<iQQQQQQiIQQQdQ")
+NAMES = ("version", "offset", "max_elements", "count", "record_size", "label_offset", "data_offset", "max_level",
+         "entry_point", "max_m", "max_m0", "m", "mult", "ef_construction")
+MUST_AGREE = [name for name in NAMES if name != "max_elements"]
+
+
+def read(segment, name):
+    with open("%s/%s" % (segment, name), "rb") as file:
+        return file.read()
+
+
+def links_of(data, offset):
+    count, marks = struct.unpack_from("<HH", data, offset)
+    return marks, struct.unpack_from("<%dI" % count, data, offset + 4)
+
+
+def upper_lists(data, header):
+    """For each element the lists of its levels from 1 on."""
+    size, offset, lists = 4 * header["m"] + 4, 0, []
+    for _ in range(header["count"]):
+        length = struct.unpack_from("<I", data, offset)[0]
+        lists.append([links_of(data, offset + 4 + at)[1] for at in range(0, length, size)])
+        offset += 4 + length
+    if offset != len(data):
+        sys.exit("link_lists.bin has %d bytes behind its entries" % (len(data) - offset))
+    return lists
+
+
+def load(segment):
+    header = dict(zip(NAMES, HEADER.unpack(read(segment, "header.bin"))))
+    level0, lengths = read(segment, "data_level0.bin"), read(segment, "length.bin")
+    upper, elements = upper_lists(read(segment, "link_lists.bin"), header), []
+    for i in range(header["count"]):
+        at = i * header["record_size"]
+        marks, links = links_of(level0, at)
+        elements.append({"links": [links] + upper[i], "level": len(upper[i]), "deleted": marks,
+                         "vector": level0[at + header["data_offset"]:at + header["label_offset"]],
+                         "label": struct.unpack_from("<Q", level0, at + header["label_offset"])[0],
+                         "length": lengths[4 * i:4 * i + 4]})
+    return header, elements
+
+
+def differences(one, other, fields):
+    for name in MUST_AGREE:
+        if one[0][name] != other[0][name]:
+            yield "%s: %s and %s" % (name, one[0][name], other[0][name])
+    for i, (a, b) in enumerate(zip(one[1], other[1])):
+        for field in fields:
+            if a[field] != b[field]:
+                yield "element %d, %s: %s and %s" % (i, field, a[field], b[field])
+
+
+def main():
+    fields = ["level", "links", "deleted", "vector", "label"]
+    found = list(differences(load(sys.argv[1]), load(sys.argv[2]), fields + sys.argv[3:]))
+    for sentence in found[:5]:
+        print(sentence[:400])
+    if found:
+        sys.exit("%s and %s: %d differences" % (sys.argv[1], sys.argv[2], len(found)))
+
+
+if __name__ == "__main__":
+    main()
