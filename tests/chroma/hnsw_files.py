@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """The graph of a vector segment, read by its four files alone (FORMAT of chroma-hnswlib), and two of them compared.
 
-usage: hnsw_files.py SEGMENT OTHER       exits with 1 and a sentence for the first differences
+usage: hnsw_files.py SEGMENT OTHER FIELD...   what must be the same: level, links, deleted, vector, label, length
+
+Exits with 1 and a sentence for each of the first differences.
 """
 import struct
 import sys
@@ -59,8 +61,7 @@ def differences(one, other, fields):
 
 
 def main():
-    fields = ["level", "links", "deleted", "vector", "label"]
-    found = list(differences(load(sys.argv[1]), load(sys.argv[2]), fields + sys.argv[3:]))
+    found = list(differences(load(sys.argv[1]), load(sys.argv[2]), sys.argv[3:]))
     for sentence in found[:5]:
         print(sentence[:400])
     if found:

@@ -25,6 +25,8 @@ tests() {
     echo "recall: digits glove"
     echo "fresh: $VERSIONS"
     echo "fixture: $(cd tests/fixtures && printf '%s\n' chroma-*.tar.xz | sed 's/^chroma-//; s/[.]tar[.]xz$//' | tr '\n' ' ')"
+    echo "hnsw_same: 0.6.3 1.5.9"
+    echo "hnsw_load: $(cd tests/fixtures && printf '%s\n' chroma-*.tar.xz | sed 's/^chroma-//; s/[.]tar[.]xz$//' | tr '\n' ' ')"
     echo "operations: $(cd tests/fixtures && printf '%s\n' chroma-*.tar.xz | sed 's/^chroma-//; s/[.]tar[.]xz$//' | tr '\n' ' ')"
 }
 
@@ -48,7 +50,8 @@ trap 'rm -rf "$links"' EXIT
 trap 'exit 1' HUP INT TERM
 make_links "$links"
 "$here/venvs.sh" || give_up 'the environments of the Chroma releases could not be made'
-[ -n "${CHROMAFS-}" ] || make -s all build/tests/faults/faults build/tests/bench/hnsw_recall fixtures || give_up 'chromafs could not be built'
+[ -n "${CHROMAFS-}" ] || make -s all build/tests/faults/faults build/tests/bench/hnsw_recall build/tests/chroma/hnsw_build fixtures ||
+    give_up 'chromafs could not be built'
 status=0
 CI=true JOBS=${JOBS:-2} CHROMAFS_CHROMA=$here LOGS=${LOGS:-build/results/chroma-logs} \
     REPEAT=${REPEAT:-tests/chroma/run.sh} tests/mount/run.sh "$links" || status=$?
