@@ -154,14 +154,13 @@ int hnsw_load(int segment_fd, const struct hnsw_params *params, uint64_t more, s
 {
         struct files files;
         struct loading l = { 0 };
-        int r = files_open(segment_fd, &files, e);
-        if (r == 0)
-                r = make_index(&files, params, more, &l, e);
+        int opened = files_open(segment_fd, &files, e);
+        int r = opened < 0 ? opened : make_index(&files, params, more, &l, e);
         CLEANUP(hnsw_free)
         struct hnsw *h = l.h;
         if (r == 0)
                 r = load_files(&l, &files, e);
-        bool changed = (r == 0 || r == -EILSEQ || r == -EIO) && files_changed(&files);
+        bool changed = opened == 0 && (r == 0 || r == -EILSEQ || r == -EIO) && files_changed(&files);
         files_close(&files);
         if (changed)
                 return error_set(e, EAGAIN, "the files of the index changed while they were read");

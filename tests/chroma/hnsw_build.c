@@ -173,15 +173,13 @@ static int rebuild(char **words)
         params = hnsw_info(from).params;
         if (hnsw_new(&params, 1000, &index, &e) < 0)
                 die("new", &e);
-        CLEANUP(hnsw_free)
-        struct hnsw *to = index;
         CLEANUP(free)
         float *vector = malloc(params.dimension * sizeof(*vector));
         if (vector == NULL)
                 die("rebuild", NULL);
         for (uint32_t id = 0; id < hnsw_info(from).count; id++)
-                add_again(from, id, to, vector);
-        save(to, out);
+                add_again(from, id, index, vector);
+        save(index, out);
         save_metadata(segment, out, words[4]);
         return 0;
 }
