@@ -8,9 +8,12 @@
 
 #define SHORT_LIST 64u /* M = 16, the default, has at most 32 links; comparing that many with each other beats a sort */
 
+#define MARK_WORDS 64u
+
 struct hnsw_link_set {
         uint64_t most;
-        uint32_t copy[]; /* in the machine's byte order */
+        uint64_t marks[MARK_WORDS]; /* a bit for each value of a link's last 12 bits; all 0 between two lists */
+        uint32_t copy[];            /* in the machine's byte order */
 };
 
 uint32_t hnsw_link(const unsigned char *links, uint32_t index)
@@ -42,7 +45,7 @@ int hnsw_links_check(const unsigned char *links, uint32_t count, uint32_t id, ui
 
 struct hnsw_link_set *hnsw_link_set_new(uint64_t most_links)
 {
-        struct hnsw_link_set *set = malloc(sizeof(*set) + (size_t) most_links * sizeof(set->copy[0]));
+        struct hnsw_link_set *set = calloc(1, sizeof(*set) + (size_t) most_links * sizeof(set->copy[0]));
         if (set != NULL)
                 set->most = most_links;
         return set;
@@ -58,6 +61,25 @@ static int compare_links(const void *a, const void *b)
 {
         const uint32_t *x = a, *y = b;
         return (*x > *y) - (*x < *y);
+}
+
+static uint32_t mark_word(uint32_t link)
+{
+        return link / 64 % MARK_WORDS;
+}
+
+/* False: there is none, as one look at each link shows for most of the short lists. */
+static bool may_have_twice(struct hnsw_link_set *set, uint32_t count)
+{
+        uint64_t equal = 0;
+        for (uint32_t i = 0; i < count; i++) {
+                uint64_t *word = &set->marks[mark_word(set->copy[i])], bit = UINT64_C(1) << set->copy[i] % 64;
+                equal |= *word & bit;
+                *word |= bit;
+        }
+        for (uint32_t i = 0; i < count; i++)
+                set->marks[mark_word(set->copy[i])] = 0;
+        return equal != 0;
 }
 
 static bool has_twice_short(const uint32_t *links, uint32_t count)
@@ -86,6 +108,8 @@ int hnsw_links_unique(struct hnsw_link_set *set, const unsigned char *links, uin
                                  (unsigned long long) set->most);
         for (uint32_t i = 0; i < count; i++)
                 set->copy[i] = hnsw_link(links, i);
+        if (!may_have_twice(set, count))
+                return 0;
         if (count <= SHORT_LIST ? has_twice_short(set->copy, count) : has_twice_long(set->copy, count))
                 return error_set(e, EILSEQ, "%s: element %u has a link twice", file, id);
         return 0;
