@@ -185,68 +185,128 @@ int hnsw_header_read(int fd, struct hnsw_header *ret, struct error *e)
 
 /* ---- sizes ---- */
 
-static int need_size(int fd, const char *name, uint64_t need, struct error *e)
+int hnsw_fault_read(struct hnsw_faults *f, const struct error *failure)
+{
+        return error_set(hnsw_fault(f, HNSW_FILE, HNSW_NOWHERE), -failure->code, "%s", failure->text);
+}
+
+static int need_size(int fd, const char *name, uint64_t need, struct hnsw_faults *f)
 {
         uint64_t size = 0;
-        int r = file_size(fd, name, &size, e);
-        if (r < 0)
-                return r;
+        struct error failure;
+        if (file_size(fd, name, &size, &failure) < 0)
+                return hnsw_fault_read(f, &failure);
         if (size < need)
-                return error_set(e, EIO, "%s has %llu bytes, its elements need %llu", name, (unsigned long long) size,
-                                 (unsigned long long) need);
+                return error_set(hnsw_fault(f, HNSW_SIZE, HNSW_NOWHERE), EIO, "%s has %llu bytes, its elements need %llu", name,
+                                 (unsigned long long) size, (unsigned long long) need);
         return 0;
+}
+
+int hnsw_length_read(int fd, const struct hnsw_header *header, struct hnsw_faults *f)
+{
+        return need_size(fd, "length.bin", 4 * header->count, f);
 }
 
 int hnsw_length_check(int fd, const struct hnsw_header *header, struct error *e)
 {
-        return need_size(fd, "length.bin", 4 * header->count, e);
+        return hnsw_length_read(fd, header, &(struct hnsw_faults){ .e = e });
+}
+
+static int level0_size(int fd, const struct hnsw_header *header, struct hnsw_faults *f)
+{
+        return need_size(fd, "data_level0.bin", header->count * header->record_size, f);
 }
 
 int hnsw_level0_size_check(int fd, const struct hnsw_header *header, struct error *e)
 {
-        return need_size(fd, "data_level0.bin", header->count * header->record_size, e);
+        return level0_size(fd, header, &(struct hnsw_faults){ .e = e });
 }
 
 /* ---- data_level0.bin ---- */
 
-int hnsw_record_decode(const unsigned char *bytes, uint32_t id, const struct hnsw_header *h, struct hnsw_record *ret,
-                       struct error *e)
+struct scan {
+        int fd;
+        const struct hnsw_header *header;
+        struct hnsw_link_set *set; /* may be NULL */
+        hnsw_record_fn *fn;
+        void *context;
+        struct hnsw_faults *f;
+};
+
+/* Two bytes count the links, the third has the deleted mark. */
+static int check_head(const struct scan *s, uint32_t head, struct hnsw_record *record)
+{
+        uint32_t id = record->internal_id;
+        int r = 0;
+        if (record->link_count > 2 * s->header->m) {
+                r = error_set(hnsw_fault(s->f, HNSW_LIST, id), EILSEQ, "data_level0.bin: element %u has %u links, more than %llu",
+                              id, record->link_count, (unsigned long long) (2 * s->header->m));
+                record->link_count = 0;
+        } else if ((head & 0xfffe0000u) != 0) {
+                r = error_set(hnsw_fault(s->f, HNSW_LIST, id), EILSEQ,
+                              "data_level0.bin: element %u has marks 0x%04x, where only bit 0 has a meaning", id, head >> 16);
+        }
+        return hnsw_fault_code(s->f, r);
+}
+
+static int record_decode(const struct scan *s, const unsigned char *bytes, uint32_t id, struct hnsw_record *ret)
 {
         uint32_t head = get32(bytes);
-        uint16_t link_count = (uint16_t) head;
-        if (link_count > 2 * h->m)
-                return error_set(e, EILSEQ, "data_level0.bin: element %u has %u links, more than %llu", id, link_count,
-                                 (unsigned long long) (2 * h->m));
-        if ((head & 0xfffe0000u) != 0)
-                return error_set(e, EILSEQ, "data_level0.bin: element %u has marks 0x%04x, where only bit 0 has a meaning", id,
-                                 head >> 16);
         ret->internal_id = id;
         ret->deleted = (head & 0x10000u) != 0;
-        ret->label = get64(bytes + h->label_offset);
-        ret->link_count = link_count;
+        ret->label = get64(bytes + s->header->label_offset);
+        ret->link_count = (uint16_t) head;
         ret->links = bytes + 4;
-        ret->vector = bytes + h->data_offset;
-        return hnsw_links_check(ret->links, link_count, id, h->count, "data_level0.bin", e);
+        ret->vector = bytes + s->header->data_offset;
+        int r = check_head(s, head, ret);
+        if (r == 0)
+                r = hnsw_links_check(ret->links, ret->link_count, id, s->header->count, "data_level0.bin", s->f);
+        if (r == 0 && s->set != NULL)
+                r = hnsw_links_unique(s->set, ret->links, ret->link_count, id, "data_level0.bin", s->f);
+        return r;
+}
+
+int hnsw_record_decode(const unsigned char *bytes, uint32_t id, const struct hnsw_header *header, struct hnsw_record *ret,
+                       struct error *e)
+{
+        struct hnsw_faults faults = { .e = e };
+        struct scan s = { .header = header, .f = &faults };
+        return record_decode(&s, bytes, id, ret);
 }
 
 /* Records [first .. first + n) of a piece that was read. */
-static int scan_piece(const unsigned char *piece, uint32_t first, size_t n, const struct hnsw_header *h, hnsw_record_fn *fn,
-                      void *context, struct error *e)
+static int scan_piece(const struct scan *s, const unsigned char *piece, uint32_t first, size_t n)
 {
         for (size_t i = 0; i < n; i++) {
                 struct hnsw_record record;
-                int r = hnsw_record_decode(piece + i * h->record_size, first + (uint32_t) i, h, &record, e);
+                int r = record_decode(s, piece + i * s->header->record_size, first + (uint32_t) i, &record);
                 if (r == 0)
-                        r = fn(context, &record);
+                        r = s->fn(s->context, &record);
                 if (r != 0)
                         return r;
         }
         return 0;
 }
 
-int hnsw_level0_scan(int fd, const struct hnsw_header *header, hnsw_record_fn *fn, void *context, struct error *e)
+static int scan_pieces(const struct scan *s, unsigned char *piece, size_t per_piece)
 {
-        int r = hnsw_level0_size_check(fd, header, e);
+        size_t record_size = (size_t) s->header->record_size;
+        for (uint64_t first = 0; first < s->header->count; first += per_piece) {
+                size_t n = s->header->count - first < per_piece ? (size_t) (s->header->count - first) : per_piece;
+                struct error failure;
+                if (file_pread_exact(s->fd, piece, n * record_size, first * record_size, "data_level0.bin", &failure) < 0)
+                        return hnsw_fault_read(s->f, &failure);
+                int r = scan_piece(s, piece, (uint32_t) first, n);
+                if (r != 0)
+                        return r;
+        }
+        return 0;
+}
+
+int hnsw_level0_read(int fd, const struct hnsw_header *header, struct hnsw_link_set *set, hnsw_record_fn *fn, void *context,
+                     struct hnsw_faults *f)
+{
+        int r = level0_size(fd, header, f);
         if (r < 0 || header->count == 0)
                 return r;
         size_t record_size = (size_t) header->record_size; /* below 5 MiB: see check_sizes */
@@ -257,27 +317,20 @@ int hnsw_level0_scan(int fd, const struct hnsw_header *header, hnsw_record_fn *f
         /* The analyzer takes a count of 0 for possible, which was answered above. */
         unsigned char *piece = malloc(per_piece * record_size); /* NOLINT(clang-analyzer-optin.portability.UnixAPI,unix.Malloc) */
         if (piece == NULL)
-                return error_set(e, ENOMEM, "no memory for a piece of data_level0.bin");
-        for (uint64_t first = 0; first < header->count; first += per_piece) {
-                size_t n = header->count - first < per_piece ? (size_t) (header->count - first) : per_piece;
-                r = file_pread_exact(fd, piece, n * record_size, first * record_size, "data_level0.bin", e);
-                if (r == 0)
-                        r = scan_piece(piece, (uint32_t) first, n, header, fn, context, e);
-                if (r != 0)
-                        return r;
-        }
-        return 0;
+                return error_set(f->e, ENOMEM, "no memory for a piece of data_level0.bin");
+        const struct scan s = { .fd = fd, .header = header, .set = set, .fn = fn, .context = context, .f = f };
+        return scan_pieces(&s, piece, per_piece);
 }
 
-struct level0_check {
-        struct hnsw_link_set *set;
-        struct error *e;
-};
-
-static int check_record(void *context, const struct hnsw_record *record)
+int hnsw_level0_scan(int fd, const struct hnsw_header *header, hnsw_record_fn *fn, void *context, struct error *e)
 {
-        const struct level0_check *check = context;
-        return hnsw_links_unique(check->set, record->links, record->link_count, record->internal_id, "data_level0.bin", check->e);
+        return hnsw_level0_read(fd, header, NULL, fn, context, &(struct hnsw_faults){ .e = e });
+}
+
+static int take_any(void *context, const struct hnsw_record *record)
+{
+        (void) context, (void) record;
+        return 0;
 }
 
 int hnsw_level0_check(int fd, const struct hnsw_header *header, struct error *e)
@@ -286,6 +339,5 @@ int hnsw_level0_check(int fd, const struct hnsw_header *header, struct error *e)
         struct hnsw_link_set *set = hnsw_link_set_new(2 * header->m);
         if (set == NULL)
                 return error_set(e, ENOMEM, "no memory to check data_level0.bin");
-        struct level0_check check = { .set = set, .e = e };
-        return hnsw_level0_scan(fd, header, check_record, &check, e);
+        return hnsw_level0_read(fd, header, set, take_any, NULL, &(struct hnsw_faults){ .e = e });
 }

@@ -10,7 +10,8 @@
  * - Reading is pread in pieces of a few hundred KiB whatever the counts say; nothing is allocated by a count of the file before that
  *   count was checked against the size of a file that holds as much.
  * - Functions check what they read against the header and each other and stop at the first thing that is wrong: -EILSEQ (wrong) or
- *   -EIO (ends too early), with a sentence that names file, element and value.
+ *   -EIO (ends too early), with a sentence that names file, element and value. Those that take `struct hnsw_faults` can be told to go on, and then
+ *   fail only where nothing behind can be read: that was counted, too. -ENOMEM is always a failure, and its sentence in f->e.
  * - Not thread-safe on one descriptor's data being changed: a caller who must know compares file stamps before and after.
  */
 #ifndef OPS_HNSW_FILE_H
@@ -19,7 +20,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "ops/error.h"
+#include "ops/hnsw_faults.h"
+#include "ops/hnsw_links.h"
 
 #define HNSW_HEADER_SIZE 100u
 #define HNSW_NO_ENTRY_POINT UINT32_MAX
@@ -66,6 +68,11 @@ typedef int hnsw_record_fn(void *context, const struct hnsw_record *record);
    checked here. */
 int hnsw_level0_scan(int fd, const struct hnsw_header *header, hnsw_record_fn *fn, void *context, struct error *e);
 
+/* A scan whose faults go to `f`, and which looks for doubles when there is a `set` for 2M links. When it goes on behind a bad link, `fn` sees it; a list
+   that has more links than it has room for is an empty one. */
+int hnsw_level0_read(int fd, const struct hnsw_header *header, struct hnsw_link_set *set, hnsw_record_fn *fn, void *context,
+                     struct hnsw_faults *f);
+
 /* Size of data_level0.bin against N: what a caller checks before it takes memory for N things. The scan does it too. */
 int hnsw_level0_size_check(int fd, const struct hnsw_header *header, struct error *e);
 
@@ -76,7 +83,23 @@ int hnsw_level0_check(int fd, const struct hnsw_header *header, struct error *e)
    walk ends at the end of the file. */
 int hnsw_link_lists_check(int fd, const struct hnsw_header *header, struct error *e);
 
+/* A list of link_lists.bin, valid during the call only: `count` links, at most M, in `links`. A value other than 0 ends the walk. */
+typedef int hnsw_upper_fn(void *context, uint32_t id, uint32_t level, uint32_t count, const unsigned char *links);
+
+/* The same with faults, and each list to `fn` (may be NULL), in the order of internal ids and from level 1 upwards. When it goes on behind a bad link, `fn` sees it; a list
+   that has more links than it has room for is an empty one. `levels` gets
+   the level of each element: N bytes, zeroed by the caller. */
+int hnsw_link_lists_read(int fd, const struct hnsw_header *header, unsigned char *levels, hnsw_upper_fn *fn, void *context,
+                         struct hnsw_faults *f);
+
+/* Size of link_lists.bin against N: before a caller takes memory for the levels. */
+int hnsw_link_lists_size_check(int fd, const struct hnsw_header *header, struct hnsw_faults *f);
+
 /* Size of length.bin against N. */
 int hnsw_length_check(int fd, const struct hnsw_header *header, struct error *e);
+int hnsw_length_read(int fd, const struct hnsw_header *header, struct hnsw_faults *f);
+
+/* Notes a failure to read a file, which `failure` tells of: its code. */
+int hnsw_fault_read(struct hnsw_faults *f, const struct error *failure);
 
 #endif

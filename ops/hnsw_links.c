@@ -23,7 +23,17 @@ uint32_t hnsw_link(const unsigned char *links, uint32_t index)
         return le32toh(value);
 }
 
-int hnsw_links_check(const unsigned char *links, uint32_t count, uint32_t id, uint64_t n, const char *file, struct error *e)
+static int check_link(uint32_t link, uint32_t id, uint64_t n, const char *file, struct hnsw_faults *f)
+{
+        if (link == id)
+                return error_set(hnsw_fault(f, HNSW_LINK_SELF, id), EILSEQ, "%s: element %u links to itself", file, id);
+        if (link >= n)
+                return error_set(hnsw_fault(f, HNSW_LINK_RANGE, id), EILSEQ, "%s: element %u links to element %u of %llu", file, id,
+                                 link, (unsigned long long) n);
+        return 0;
+}
+
+int hnsw_links_check(const unsigned char *links, uint32_t count, uint32_t id, uint64_t n, const char *file, struct hnsw_faults *f)
 {
         bool bad = false;
         for (uint32_t i = 0; i < count; i++) {
@@ -32,15 +42,10 @@ int hnsw_links_check(const unsigned char *links, uint32_t count, uint32_t id, ui
         }
         if (!bad)
                 return 0;
-        for (uint32_t i = 0; i < count; i++) {
-                uint32_t link = hnsw_link(links, i);
-                if (link == id)
-                        return error_set(e, EILSEQ, "%s: element %u links to itself", file, id);
-                if (link >= n)
-                        return error_set(e, EILSEQ, "%s: element %u links to element %u of %llu", file, id, link,
-                                         (unsigned long long) n);
-        }
-        return 0;
+        int r = 0;
+        for (uint32_t i = 0; r == 0 && i < count; i++)
+                r = hnsw_fault_code(f, check_link(hnsw_link(links, i), id, n, file, f));
+        return r;
 }
 
 struct hnsw_link_set *hnsw_link_set_new(uint64_t most_links)
@@ -101,16 +106,17 @@ static bool has_twice_long(uint32_t *links, uint32_t count)
 }
 
 int hnsw_links_unique(struct hnsw_link_set *set, const unsigned char *links, uint32_t count, uint32_t id, const char *file,
-                      struct error *e)
+                      struct hnsw_faults *f)
 {
         if (count > set->most)
-                return error_set(e, EILSEQ, "%s: element %u has %u links, more than %llu", file, id, count,
-                                 (unsigned long long) set->most);
+                return error_set(hnsw_fault(f, HNSW_LIST, id), EILSEQ, "%s: element %u has %u links, more than %llu", file, id,
+                                 count, (unsigned long long) set->most);
         for (uint32_t i = 0; i < count; i++)
                 set->copy[i] = hnsw_link(links, i);
         if (!may_have_twice(set, count))
                 return 0;
-        if (count <= SHORT_LIST ? has_twice_short(set->copy, count) : has_twice_long(set->copy, count))
-                return error_set(e, EILSEQ, "%s: element %u has a link twice", file, id);
-        return 0;
+        if (count <= SHORT_LIST ? !has_twice_short(set->copy, count) : !has_twice_long(set->copy, count))
+                return 0;
+        return hnsw_fault_code(f,
+                               error_set(hnsw_fault(f, HNSW_LINK_TWICE, id), EILSEQ, "%s: element %u has a link twice", file, id));
 }

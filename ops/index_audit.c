@@ -11,6 +11,7 @@
 #include "ops/cleanup.h"
 #include "ops/file.h"
 #include "ops/hnsw_file.h"
+#include "ops/index_fit.h"
 #include "ops/pickle.h"
 
 struct reading {
@@ -57,19 +58,13 @@ static int run_pass(struct reading *r, const struct pass *pass, struct error *e)
         return fd < 0 ? fd : pass->read(r, fd, e);
 }
 
-/* True for failures of ours; all others say something about the index. */
-static bool is_ours(int code)
-{
-        return code == -ENOMEM || code == -EINTR || code == -EMFILE || code == -ENFILE;
-}
-
 /* Runs all passes, so that one damaged file hides nothing that another one says. */
 static int run_passes(struct reading *r, struct error *e)
 {
         for (size_t i = 0; i < sizeof(passes) / sizeof(*passes); i++) {
                 struct error found = { 0 };
                 int code = run_pass(r, &passes[i], &found);
-                if (is_ours(code))
+                if (index_is_ours(code))
                         return error_set(e, -code, "%s", found.text);
                 if (code < 0 && r->audit->damage.code == 0)
                         r->audit->damage = found;
@@ -81,7 +76,7 @@ static int read_records(int persist_fd, const char *segment_id, struct reading *
 {
         r->dir_fd = file_open_dir(persist_fd, segment_id, &r->audit->damage);
         if (r->dir_fd < 0)
-                return is_ours(r->dir_fd) ? error_set(e, -r->dir_fd, "%s", r->audit->damage.text) : 0;
+                return index_is_ours(r->dir_fd) ? error_set(e, -r->dir_fd, "%s", r->audit->damage.text) : 0;
         int code = run_passes(r, e);
         (void) close(r->dir_fd);
         return code;
@@ -133,7 +128,7 @@ int index_audit_read_all(int persist_fd, const char *segment_id, db_cancel_fn *c
         CLEANUP(index_metadata_free)
         struct index_metadata *metadata = NULL;
         index_summary_read_all(persist_fd, segment_id, ret_summary, &metadata);
-        if (ret_summary->damage.code == -EAGAIN || is_ours(ret_summary->damage.code))
+        if (ret_summary->damage.code == -EAGAIN || index_is_ours(ret_summary->damage.code))
                 return error_set(e, -ret_summary->damage.code, "%s", ret_summary->damage.text);
         struct index_audit audit = { 0 };
         struct reading reading = {

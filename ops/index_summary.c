@@ -1,22 +1,10 @@
 /*
- * The five files, and what one moment of them must satisfy (FORMAT 6; I2, I4). N, S, M and the highest level are the header's:
- *
- *   data_level0.bin         at least N * S bytes
- *   length.bin              at least N * 4
- *   link_lists.bin          N entries of 4 bytes, and for each level that a node has above 0 a list of 4 * M + 4:
- *                           from 4 * N to N * (4 + max_level * (4 * M + 4)) bytes
- *   index_metadata.pickle   live ids <= N <= total_elements_added, and no label above that; the header's dimension
- *
- * Chroma writes the header first and the pickle last, in place and without a sync, so a crash leaves files of two moments; these checks
- * find most such mixtures without reading a record. The same mixtures are there for a moment at each persist, and equal stamps before and
+ * Chroma writes the header first and the pickle last, in place and without a sync, so a crash leaves files of two moments; ops/index_fit.c
+ * finds most such mixtures without reading a record. The same mixtures are there for a moment at each persist, and equal stamps before and
  * after reading do not exclude them: a writer can pause between two files. Only time tells both apart, so a mixture of files of which
  * one is young is no damage yet. Young is told by the mtime: writing sets it, while the ctime also changes when a whole directory is
  * moved, restored or given to another owner, which says nothing about a writer. An mtime further in the future is old: clocks jump, and a
- * directory must not stay unjudged until they have caught up. There is no pickle before the first persist, and the header counts nothing
- * then: a header that counts something without a pickle has lost it.
- *
- * One real state looks like damage and is: hnswlib up to 0.7.3 does not write an index's only element (FORMAT 6.5), so N is 0 where
- * the pickle has one label. Its vector is in the WAL or lost.
+ * directory must not stay unjudged until they have caught up.
  */
 #include "ops/index_summary.h"
 
@@ -26,11 +14,11 @@
 #include <time.h>
 
 #include "ops/cleanup.h"
+#include "ops/index_fit.h"
 #include "ops/labels.h"
 
 #define ATTEMPTS 4
 #define PAUSE_NS (2 * 1000 * 1000) /* between attempts: a small index is persisted in less */
-#define LABELS_SHOWN 8
 
 const char *const index_file_names[INDEX_FILE_COUNT] = {
         [INDEX_HEADER] = "header.bin",         [INDEX_LEVEL0] = "data_level0.bin",       [INDEX_LENGTH] = "length.bin",
@@ -81,113 +69,22 @@ bool index_stamps_young(const struct index_stamps *stamps)
         return false;
 }
 
-/* Checks. Each writes the first damage it finds and leaves an earlier one alone. */
-
-static struct error *unless_damaged(struct index_summary *s)
-{
-        return s->damage.code == 0 ? &s->damage : NULL;
-}
-
-static void check_at_least(struct index_summary *s, enum index_file file, uint64_t each)
-{
-        const struct file_stamp *stamp = &s->stamps.files[file];
-        uint64_t need;
-        if (__builtin_mul_overflow(s->header.count, each, &need) || (stamp->present && stamp->size < need))
-                (void) error_set(unless_damaged(s), EILSEQ,
-                                 "%s has %llu bytes, too few for the %llu elements that header.bin counts", index_file_names[file],
-                                 (unsigned long long) stamp->size, (unsigned long long) s->header.count);
-}
-
-static void check_links_size(struct index_summary *s)
-{
-        const struct hnsw_header *h = &s->header;
-        uint64_t levels = h->max_level > 0 ? (uint64_t) h->max_level : 0, most;
-        /* A bound that does not fit is one that no file exceeds. */
-        if (__builtin_mul_overflow(h->m, 4u, &most) || __builtin_add_overflow(most, 4u, &most) ||
-            __builtin_mul_overflow(most, levels, &most) || __builtin_add_overflow(most, 4u, &most) ||
-            __builtin_mul_overflow(most, h->count, &most))
-                return;
-        uint64_t size = s->stamps.files[INDEX_LINK_LISTS].size;
-        if (size > most)
-                (void) error_set(unless_damaged(s), EILSEQ,
-                                 "link_lists.bin has %llu bytes, more than the %llu elements that header.bin counts can have",
-                                 (unsigned long long) size, (unsigned long long) h->count);
-}
-
-static void check_sizes(struct index_summary *s)
-{
-        if (!s->has_header)
-                return;
-        check_at_least(s, INDEX_LEVEL0, s->header.record_size);
-        check_at_least(s, INDEX_LENGTH, 4);
-        check_at_least(s, INDEX_LINK_LISTS, 4);
-        check_links_size(s);
-}
-
-/* "1, 2, 3 and 7 more" */
-static const char *show_labels(const struct index_metadata *m, char *buffer, size_t size)
-{
-        int used = 0;
-        size_t shown = m->count < LABELS_SHOWN ? m->count : LABELS_SHOWN;
-        for (size_t i = 0; i < shown; i++)
-                used += snprintf(buffer + used, size - (size_t) used, "%s%llu", i == 0 ? "" : ", ",
-                                 (unsigned long long) m->entries[i].label);
-        if (shown < m->count)
-                (void) snprintf(buffer + used, size - (size_t) used, " and %zu more", m->count - shown);
-        return buffer;
-}
-
-static void check_live(struct index_summary *s, const struct index_metadata *m)
-{
-        char labels[LABELS_SHOWN * 22 + 32];
-        uint64_t count = s->header.count;
-        if (m->count <= count)
-                return;
-        if (count == 0)
-                (void) error_set(unless_damaged(s), EILSEQ,
-                                 "the index is empty, but index_metadata.pickle knows label%s %s: the index lacks %s",
-                                 m->count == 1 ? "" : "s", show_labels(m, labels, sizeof(labels)), m->count == 1 ? "it" : "them");
-        else
-                (void) error_set(unless_damaged(s), EILSEQ,
-                                 "header.bin counts %llu elements, but index_metadata.pickle has %zu labels: the index lacks %llu "
-                                 "or more of them",
-                                 (unsigned long long) count, m->count, (unsigned long long) (m->count - count));
-}
-
-static void check_counters(struct index_summary *s, const struct index_metadata *m)
-{
-        unsigned long long added = m->total_elements_added;
-        uint64_t highest = m->count == 0 ? 0 : m->entries[m->count - 1].label;
-        if (highest > added)
-                (void) error_set(
-                        unless_damaged(s), EILSEQ,
-                        "index_metadata.pickle has label %llu, but says that only %llu were ever given out: new ones would collide",
-                        (unsigned long long) highest, added);
-        if (s->has_header && s->header.count > added)
-                (void) error_set(unless_damaged(s), EILSEQ,
-                                 "header.bin counts %llu elements, but index_metadata.pickle says that only %llu were ever added",
-                                 (unsigned long long) s->header.count, added);
-}
-
-static void check_metadata(struct index_summary *s, const struct index_metadata *m)
-{
-        if (s->has_header)
-                check_live(s, m);
-        check_counters(s, m);
-        if (s->has_header && m->has_dimensionality && m->dimensionality != s->header.dimension)
-                (void) error_set(unless_damaged(s), EILSEQ, "index_metadata.pickle says dimension %llu, but header.bin %u",
-                                 (unsigned long long) m->dimensionality, s->header.dimension);
-}
-
 /* Reading. */
 
-static void read_header(int fd, struct index_summary *s)
+/* A failure of ours is nobody's fault, and says nothing of the index. */
+static void note_failure(struct index_summary *s, struct hnsw_faults *f, enum hnsw_finding_kind kind, const struct error *failure)
+{
+        struct error *to = index_is_ours(failure->code) ? &s->damage : index_fault(f, kind);
+        (void) error_set(to, -failure->code, "%s", failure->text);
+}
+
+static void read_header(int fd, struct index_summary *s, struct hnsw_faults *f)
 {
         struct error e = { 0 };
         CLEANUP(close)
         int file = file_open_regular(fd, index_file_names[INDEX_HEADER], NULL, &e);
         if (file < 0 || hnsw_header_read(file, &s->header, &e) < 0)
-                (void) error_set(unless_damaged(s), -e.code, "%s", e.text);
+                note_failure(s, f, file < 0 ? HNSW_FILE : HNSW_HEADER, &e);
         else
                 s->has_header = true;
 }
@@ -204,14 +101,14 @@ static void note_metadata(struct index_summary *s, const struct index_metadata *
         s->fragmentation = index_fragmentation(m);
 }
 
-static void read_pickle(int fd, struct index_summary *s, struct index_metadata **ret)
+static void read_pickle(int fd, struct index_summary *s, struct hnsw_faults *f, struct index_metadata **ret)
 {
         struct error e = { 0 };
         CLEANUP(close)
         int file = file_open_regular(fd, index_file_names[INDEX_PICKLE], NULL, &e);
         struct index_metadata *m = NULL;
         if (file < 0 || index_metadata_read(file, &m, &e) < 0) {
-                (void) error_set(unless_damaged(s), -e.code, "%s", e.text);
+                note_failure(s, f, file < 0 ? HNSW_FILE : HNSW_PICKLE, &e);
                 return;
         }
         note_metadata(s, m);
@@ -226,16 +123,8 @@ static unsigned count_bins(const struct index_stamps *stamps)
         return present;
 }
 
-static void name_missing(struct index_summary *s)
-{
-        for (int i = 0; i < INDEX_PICKLE; i++)
-                if (!s->stamps.files[i].present)
-                        (void) error_set(unless_damaged(s), ENOENT, "%s is missing, while other files of the index are there",
-                                         index_file_names[i]);
-}
-
 /* Which of the files there are; the header, when there, is read already. */
-static void judge_stage(struct index_summary *s)
+static void judge_stage(struct index_summary *s, struct hnsw_faults *f)
 {
         bool pickle = s->stamps.files[INDEX_PICKLE].present;
         unsigned bins = count_bins(&s->stamps);
@@ -243,7 +132,7 @@ static void judge_stage(struct index_summary *s)
                 s->stage = INDEX_EMPTY;
         } else if (bins < INDEX_PICKLE) {
                 s->stage = INDEX_INCOMPLETE;
-                name_missing(s);
+                index_fit_missing(s, f);
         } else if (pickle) {
                 s->stage = INDEX_PERSISTED;
         } else if (s->has_header && s->header.count == 0) {
@@ -251,51 +140,45 @@ static void judge_stage(struct index_summary *s)
         } else {
                 s->stage = INDEX_INCOMPLETE;
                 if (s->has_header)
-                        (void) error_set(unless_damaged(s), ENOENT,
+                        (void) error_set(index_fault(f, HNSW_FILE), ENOENT,
                                          "index_metadata.pickle is missing, but header.bin counts %llu elements: nothing says "
                                          "whose they are",
                                          (unsigned long long) s->header.count);
         }
 }
 
-/* The header and the pickle are found out when they are opened, too, but the others are only opened by an audit. */
-static void check_kinds(struct index_summary *s)
-{
-        for (int i = 0; i < INDEX_FILE_COUNT; i++) {
-                const struct file_stamp *stamp = &s->stamps.files[i];
-                if (stamp->present && S_ISLNK(stamp->mode))
-                        (void) error_set(unless_damaged(s), ELOOP, "%s is a symbolic link", index_file_names[i]);
-                else if (stamp->present && !S_ISREG(stamp->mode))
-                        (void) error_set(unless_damaged(s), EILSEQ, "%s is no regular file", index_file_names[i]);
-        }
-}
-
-static void read_files(int fd, struct index_summary *s, struct index_metadata **ret)
+static void read_files(int fd, struct index_summary *s, struct hnsw_faults *f, struct index_metadata **ret)
 {
         stamp_files(fd, &s->stamps);
         if (s->stamps.files[INDEX_HEADER].present)
-                read_header(fd, s);
-        check_kinds(s);
-        judge_stage(s);
-        check_sizes(s);
+                read_header(fd, s, f);
+        index_fit_kinds(s, f);
+        judge_stage(s, f);
+        index_fit_sizes(s, f);
         if (!s->stamps.files[INDEX_PICKLE].present)
                 return;
-        read_pickle(fd, s, ret);
+        read_pickle(fd, s, f, ret);
         if (*ret != NULL)
-                check_metadata(s, *ret);
+                index_fit_metadata(s, *ret, f);
 }
 
-static void read_once(int persist_fd, const char *segment_id, struct index_summary *s, struct index_metadata **ret)
+static void read_once(int persist_fd, const char *segment_id, struct index_summary *s, struct hnsw_faults *f,
+                      struct index_metadata **ret)
 {
         *s = (struct index_summary){ .stage = INDEX_ABSENT, .stamps.dir = file_stamp_at(persist_fd, segment_id) };
+        if (f->findings != NULL)
+                memset(f->findings, 0, HNSW_FINDING_KINDS * sizeof(*f->findings));
         if (!s->stamps.dir.present)
                 return;
+        struct error failure;
         CLEANUP(close)
-        int fd = file_open_dir(persist_fd, segment_id, &s->damage);
-        if (fd >= 0)
-                read_files(fd, s, ret);
-        else
+        int fd = file_open_dir(persist_fd, segment_id, &failure);
+        if (fd >= 0) {
+                read_files(fd, s, f, ret);
+        } else {
+                note_failure(s, f, HNSW_FILE, &failure);
                 s->stage = INDEX_INCOMPLETE;
+        }
 }
 
 static void pause_briefly(void)
@@ -310,23 +193,38 @@ static void judge_damage(struct index_summary *s)
                 (void) error_set(&s->damage, EAGAIN, "the index is being written: its files do not fit each other yet");
 }
 
-void index_summary_read_all(int persist_fd, const char *segment_id, struct index_summary *ret, struct index_metadata **ret_metadata)
+static void read_until_still(int persist_fd, const char *segment_id, struct index_summary *ret, struct hnsw_faults *f,
+                             struct index_metadata **ret_metadata)
 {
         struct index_metadata *metadata = NULL;
-        for (int i = 0; i < ATTEMPTS; i++) {
+        bool still = false;
+        f->e = &ret->damage;
+        for (int i = 0; !still && i < ATTEMPTS; i++) {
                 if (i > 0)
                         pause_briefly();
                 metadata = index_metadata_free(metadata);
-                read_once(persist_fd, segment_id, ret, &metadata);
+                read_once(persist_fd, segment_id, ret, f, &metadata);
                 struct index_stamps after = index_stamps_read(persist_fd, segment_id);
-                if (index_stamps_equal(&after, &ret->stamps)) {
-                        *ret_metadata = metadata;
-                        judge_damage(ret);
-                        return;
-                }
+                still = index_stamps_equal(&after, &ret->stamps);
         }
         *ret_metadata = metadata;
-        (void) error_set(&ret->damage, EAGAIN, "the index is being written: its files changed each time they were read");
+        if (still)
+                judge_damage(ret);
+        else
+                (void) error_set(&ret->damage, EAGAIN, "the index is being written: its files changed each time they were read");
+}
+
+void index_summary_read_all(int persist_fd, const char *segment_id, struct index_summary *ret, struct index_metadata **ret_metadata)
+{
+        struct hnsw_faults first = { 0 };
+        read_until_still(persist_fd, segment_id, ret, &first, ret_metadata);
+}
+
+void index_summary_check(int persist_fd, const char *segment_id, struct hnsw_finding findings[HNSW_FINDING_KINDS],
+                         struct index_summary *ret, struct index_metadata **ret_metadata)
+{
+        struct hnsw_faults all = { .findings = findings };
+        read_until_still(persist_fd, segment_id, ret, &all, ret_metadata);
 }
 
 void index_summary_read(int persist_fd, const char *segment_id, struct index_summary *ret)

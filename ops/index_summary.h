@@ -69,6 +69,11 @@ void index_summary_read(int persist_fd, const char *segment_id, struct index_sum
 void index_summary_read_all(int persist_fd, const char *segment_id, struct index_summary *ret,
                             struct index_metadata **ret_metadata);
 
+/* The same, and counts all that is wrong with the header, the pickle and what files there are, instead of telling the first of it: `damage` is -EAGAIN when the files never stood still,
+   or a failure of ours, and nothing else. Young files are the caller's matter. The three other files are only looked for. */
+void index_summary_check(int persist_fd, const char *segment_id, struct hnsw_finding findings[HNSW_FINDING_KINDS],
+                         struct index_summary *ret, struct index_metadata **ret_metadata);
+
 const char *index_stage_name(enum index_stage stage);
 
 /* Position of a vector segment: its max_seq_id row when present, else the pickle's (FORMAT 6.6). False: none, nothing was applied. */

@@ -2,7 +2,14 @@
  * Every invariant that a vector segment's files must keep (FORMAT 11, I2 to I4), as findings: what an operation asks of its own output before it makes it
  * valid, and what the tree shows of any segment.
  *
- * Unlike ops/index_audit.h it does not stop at the first thing: each kind of finding is counted, with the first of its elements.
+ * - Unlike ops/index_audit.h it does not stop at the first thing: each kind of finding is counted, with the first of its elements. The checks themselves are the same
+ *   ones (ops/hnsw_file.h, ops/index_summary.h, ops/labels.h).
+ * - data_level0.bin is read once, link_lists.bin twice. Memory: the links of all levels, and some 30 bytes an element; nothing by a count that no file of that size backs, and
+ *   what is never read of a file with holes is never touched.
+ * - Reachable is what a search can come to, wherever its query lies: all that links of the highest level lead to from the entry point, then from all of these, by links of the level
+ *   below, and so on down to level 0. A descent takes some of these paths and never another one, so what is not reachable is never found by hnswlib's search; what is
+ *   may still be missed by it. Deleted elements lead on, as they do there.
+ * - An index that was never persisted has nothing that could be wrong.
  */
 #ifndef OPS_HNSW_CHECK_H
 #define OPS_HNSW_CHECK_H
@@ -12,35 +19,14 @@
 
 #include "ops/db.h"
 #include "ops/error.h"
+#include "ops/hnsw_faults.h"
 #include "ops/index_summary.h"
-
-enum hnsw_finding_kind {
-        HNSW_HEADER,     /* header.bin is missing, torn, or contradicts itself */
-        HNSW_SIZE,       /* a file is shorter than the count says, or link_lists.bin does not end with its last entry */
-        HNSW_LEVEL,      /* the highest level is not the header's, or the entry point does not have it */
-        HNSW_LINK_RANGE, /* a link to an element that is not there */
-        HNSW_LINK_SELF,
-        HNSW_LINK_TWICE,
-        HNSW_LINK_LEVEL,    /* a link of an upper level to an element that is not on it */
-        HNSW_LABEL_TWICE,   /* a label that two records have */
-        HNSW_LABEL_RANGE,   /* a label of 0, or above total_elements_added */
-        HNSW_LABEL_ORPHAN,  /* a live record whose label the pickle lacks */
-        HNSW_LABEL_MISSING, /* a label of the pickle that no live record has */
-        HNSW_PICKLE,        /* index_metadata.pickle is missing, torn, or contradicts itself or the header (dimensionality) */
-        HNSW_VECTOR,        /* a live vector with a number that is none, or infinite */
-        HNSW_UNREACHABLE,   /* live elements that no path of links on level 0 leads to from where searches come down */
-        HNSW_FINDING_KINDS
-};
-
-struct hnsw_finding {
-        uint64_t count;     /* 0: nothing of the kind */
-        uint64_t element;   /* the first one's internal id (or label, for the kinds of labels); UINT64_MAX: none in particular */
-        struct error first; /* a sentence on the first one */
-};
 
 struct hnsw_check {
         struct index_stamps stamps;
         enum index_stage stage;
+        bool has_header;   /* else `elements` is not known */
+        bool has_elements; /* all records were read, else `live` and `deleted` are those of as many as could be */
         uint64_t elements, live, deleted;
         bool complete; /* false: what is wrong kept some checks from being made */
         bool is_fatal; /* some finding is one with which Chroma fails, crashes or answers wrongly: all but UNREACHABLE and VECTOR */
@@ -50,8 +36,19 @@ struct hnsw_check {
 /* "label_orphan" …, for JSON. */
 const char *hnsw_finding_name(enum hnsw_finding_kind kind);
 
-/* Reads and checks the segment in an open directory. 0 with the findings in *ret; -EAGAIN when the files change meanwhile; -EINTR; -ENOMEM with the figure; -EIO. */
+/* Whether hnsw_finding.at is a label and not an internal id. */
+bool hnsw_finding_is_of_label(enum hnsw_finding_kind kind);
+
+/* Nothing was found, and everything was looked at. */
+bool hnsw_check_is_ok(const struct hnsw_check *check);
+
+/* Reads and checks the segment whose directory is in persist_fd. `cancelled` (may be NULL) is asked every some milliseconds. 0 with the findings in *ret, whatever they are. -EAGAIN
+   when the files change meanwhile, or when something is wrong and they are young (see INDEX_QUIET_NS); -EINTR; -ENOMEM with the figure; -EMFILE, -ENFILE. */
 int hnsw_check(int persist_fd, const char *segment_id, db_cancel_fn *cancelled, void *context, struct hnsw_check *ret,
                struct error *e);
+
+/* The same, and for the output of an operation: young files are judged as others are. */
+int hnsw_check_own(int persist_fd, const char *segment_id, db_cancel_fn *cancelled, void *context, struct hnsw_check *ret,
+                   struct error *e);
 
 #endif

@@ -97,7 +97,8 @@ static int check_record(struct loading *l, uint32_t id, struct error *e)
         struct hnsw_record record;
         int r = hnsw_record_decode(record_of(h, id), id, &l->header, &record, e);
         if (r == 0)
-                r = hnsw_links_unique(l->links, record.links, record.link_count, id, "data_level0.bin", e);
+                r = hnsw_links_unique(l->links, record.links, record.link_count, id, "data_level0.bin",
+                                      &(struct hnsw_faults){ .e = e });
         if (r < 0)
                 return r;
         h->deleted += record.deleted;

@@ -104,9 +104,10 @@ static int check_list(const struct loading *l, uint32_t id, int level, struct er
         if (list->count > h->params.m || list->flags != 0 || list->zero != 0)
                 return error_set(e, EILSEQ, FILE_NAME ": element %u has 0x%x for its number of links on level %d, more than %u", id,
                                  hnsw_link((const unsigned char *) list, 0), level, h->params.m);
-        int r = hnsw_links_check(links, list->count, id, l->header.count, FILE_NAME, e);
+        struct hnsw_faults faults = { .e = e };
+        int r = hnsw_links_check(links, list->count, id, l->header.count, FILE_NAME, &faults);
         if (r == 0)
-                r = hnsw_links_unique(l->links, links, list->count, id, FILE_NAME, e);
+                r = hnsw_links_unique(l->links, links, list->count, id, FILE_NAME, &faults);
         for (uint16_t i = 0; r == 0 && i < list->count; i++) {
                 if (h->level[list->links[i]] < level)
                         r = error_set(e, EILSEQ, FILE_NAME ": element %u links on level %d to element %u, which is not there", id,

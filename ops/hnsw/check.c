@@ -1,0 +1,361 @@
+/*
+ * The order is that of what depends on what: header and pickle, without which nothing can be held against anything; the records, whose number bounds all else; the upper links;
+ * then labels and reachability, which need all of the former. A file that can't be read to its end leaves out what needs it, and nothing else.
+ *
+ * A header may count more than there is, and a file may have a hole where it says that there are records. A hole of that size is read as what it is, no records at all: nothing
+ * behind its beginning is looked at, in any file.
+ */
+#include "ops/hnsw/check.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <string.h>
+
+#include "ops/cleanup.h"
+#include "ops/file.h"
+#include "ops/hnsw/check_graph.h"
+#include "ops/hnsw_file.h"
+#include "ops/index_fit.h"
+#include "ops/labels.h"
+
+#define CANCEL_RECORDS 4096u
+#define CANCEL_LISTS 4096u
+#define HOLE_RECORDS 65536u /* so many in a row without a label */
+
+static const struct {
+        const char *name;
+        bool is_harmless, is_of_label;
+} kinds[HNSW_FINDING_KINDS] = {
+        [HNSW_FILE] = { "file", false, false },
+        [HNSW_HEADER] = { "header", false, false },
+        [HNSW_SIZE] = { "size", false, false },
+        [HNSW_LEVEL] = { "level", false, false },
+        [HNSW_LIST] = { "list", false, false },
+        [HNSW_LINK_RANGE] = { "link_range", false, false },
+        [HNSW_LINK_SELF] = { "link_self", false, false },
+        [HNSW_LINK_TWICE] = { "link_twice", false, false },
+        [HNSW_LINK_LEVEL] = { "link_level", false, false },
+        [HNSW_LABEL_TWICE] = { "label_twice", false, true },
+        [HNSW_LABEL_RANGE] = { "label_range", false, true },
+        [HNSW_LABEL_ORPHAN] = { "label_orphan", false, true },
+        [HNSW_LABEL_MISSING] = { "label_missing", false, true },
+        [HNSW_PICKLE] = { "pickle", false, false },
+        [HNSW_VECTOR] = { "vector", true, false },
+        [HNSW_UNREACHABLE] = { "unreachable", true, false },
+};
+
+struct checking {
+        int dir_fd;
+        const struct hnsw_header *header;
+        const struct index_metadata *metadata; /* may be NULL */
+        db_cancel_fn *cancelled;
+        void *context;
+        struct hnsw_check *check;
+        struct hnsw_faults f;
+        struct label_lists labels;
+        struct check_graph graph;
+        uint32_t without_label; /* records in a row, up to the present one */
+        uint32_t lists;         /* of upper levels, so far */
+};
+
+const char *hnsw_finding_name(enum hnsw_finding_kind kind)
+{
+        return kinds[kind].name;
+}
+
+bool hnsw_finding_is_of_label(enum hnsw_finding_kind kind)
+{
+        return kinds[kind].is_of_label;
+}
+
+static bool has_findings(const struct hnsw_check *check)
+{
+        for (int i = 0; i < HNSW_FINDING_KINDS; i++)
+                if (check->findings[i].count > 0)
+                        return true;
+        return false;
+}
+
+bool hnsw_check_is_ok(const struct hnsw_check *check)
+{
+        return check->complete && !has_findings(check);
+}
+
+static int look_up(const struct checking *c)
+{
+        return c->cancelled != NULL && c->cancelled(c->context) ? error_set(c->f.e, EINTR, "cancelled") : 0;
+}
+
+/* ---- records ---- */
+
+/* An exponent of all ones is infinite or no number. Sixteen at a time, so that the compiler can look at several at once. */
+static bool is_finite(const unsigned char *vector, uint32_t dimension)
+{
+        const uint32_t exponent = 0x7f800000u;
+        uint32_t bad = 0, i = 0;
+        for (; i + 16 <= dimension; i += 16) {
+                uint32_t numbers[16];
+                memcpy(numbers, vector + 4 * (size_t) i, sizeof(numbers));
+                for (int j = 0; j < 16; j++)
+                        bad |= (le32toh(numbers[j]) & exponent) == exponent;
+        }
+        for (; i < dimension; i++)
+                bad |= (hnsw_link(vector, i) & exponent) == exponent;
+        return bad == 0;
+}
+
+static int look_for_hole(struct checking *c, const struct hnsw_record *record)
+{
+        c->without_label = record->label == 0 ? c->without_label + 1 : 0;
+        if (c->without_label < HOLE_RECORDS)
+                return 0;
+        uint32_t first = record->internal_id + 1 - HOLE_RECORDS;
+        return error_set(hnsw_fault(&c->f, HNSW_SIZE, first), EILSEQ,
+                         "data_level0.bin: from element %u on there are no records, though header.bin counts %llu", first,
+                         (unsigned long long) c->header->count);
+}
+
+static int take_label(struct checking *c, const struct hnsw_record *record)
+{
+        if (c->metadata != NULL && record->label > c->metadata->total_elements_added)
+                (void) error_set(hnsw_fault(&c->f, HNSW_LABEL_RANGE, record->label), EILSEQ,
+                                 "data_level0.bin: element %u has label %llu, but index_metadata.pickle says that only %llu were ever "
+                                 "given out",
+                                 record->internal_id, (unsigned long long) record->label,
+                                 (unsigned long long) c->metadata->total_elements_added);
+        return label_lists_add(&c->labels, record, &c->f);
+}
+
+static int take_record(void *context, const struct hnsw_record *record)
+{
+        struct checking *c = context;
+        int r = record->internal_id % CANCEL_RECORDS == 0 ? look_up(c) : 0;
+        if (r == 0)
+                r = look_for_hole(c, record);
+        if (r == 0)
+                r = take_label(c, record);
+        if (r == 0)
+                r = check_graph_add_base(&c->graph, record, c->f.e);
+        if (r < 0)
+                return r;
+        c->check->deleted += record->deleted;
+        c->check->live += !record->deleted;
+        if (!record->deleted && !is_finite(record->vector, c->header->dimension))
+                (void) error_set(hnsw_fault(&c->f, HNSW_VECTOR, record->internal_id), EILSEQ,
+                                 "data_level0.bin: the vector of element %u (label %llu) has a number that is infinite or none",
+                                 record->internal_id, (unsigned long long) record->label);
+        return 0;
+}
+
+static int read_records(struct checking *c, int fd)
+{
+        int r = hnsw_level0_size_check(fd, c->header, NULL);
+        if (r == 0) /* the size bounds the memory; what is wrong with it is told by the reading */
+                r = check_graph_new(c->header, &c->graph, c->f.e);
+        if (r == 0)
+                r = label_lists_new(c->header->count, &c->labels, c->f.e);
+        if (r == -ENOMEM)
+                return r;
+        CLEANUP(hnsw_link_set_free)
+        struct hnsw_link_set *set = hnsw_link_set_new(2 * c->header->m);
+        if (set == NULL)
+                return error_set(c->f.e, ENOMEM, "no memory to check data_level0.bin");
+        r = hnsw_level0_read(fd, c->header, set, take_record, c, &c->f);
+        c->check->has_elements = r == 0;
+        return r;
+}
+
+/* ---- the other files ---- */
+
+static int take_list(void *context, uint32_t id, uint32_t level, uint32_t count, const unsigned char *links)
+{
+        struct checking *c = context;
+        (void) level;
+        int r = c->lists++ % CANCEL_LISTS == 0 ? look_up(c) : 0;
+        return r == 0 ? check_graph_add_upper(&c->graph, id, count, links, c->f.e) : r;
+}
+
+static int read_links(struct checking *c, int fd)
+{
+        int r = 0;
+        if (c->graph.levels == NULL) /* the records could not be read; the size bounds the memory */
+                r = hnsw_link_lists_size_check(fd, c->header, &c->f);
+        if (r == 0 && c->graph.levels == NULL)
+                r = check_graph_new(c->header, &c->graph, c->f.e);
+        if (r < 0)
+                return r;
+        return hnsw_link_lists_read(fd, c->header, c->graph.levels, take_list, c, &c->f);
+}
+
+static int read_lengths(struct checking *c, int fd)
+{
+        return hnsw_length_read(fd, c->header, &c->f);
+}
+
+/* What ends a pass and is no failure of ours was counted, and something was left out because of it. */
+static int run_pass(struct checking *c, enum index_file file, int (*read)(struct checking *c, int fd), bool *ret_done)
+{
+        struct error failure;
+        if (!c->check->stamps.files[file].present) /* counted already */
+                return 0;
+        int r = look_up(c);
+        if (r < 0)
+                return r;
+        CLEANUP(close)
+        int fd = file_open_regular(c->dir_fd, index_file_names[file], NULL, &failure);
+        if (fd < 0)
+                r = index_is_ours(fd) ? error_set(c->f.e, -fd, "%s", failure.text) : hnsw_fault_read(&c->f, &failure);
+        else
+                r = read(c, fd);
+        *ret_done = r == 0;
+        return index_is_ours(r) ? r : 0;
+}
+
+static int run_passes(struct checking *c, bool *ret_records, bool *ret_links)
+{
+        bool lengths = false;
+        int r = run_pass(c, INDEX_LEVEL0, read_records, ret_records);
+        if (r < 0 || c->without_label >= HOLE_RECORDS)
+                return r;
+        r = run_pass(c, INDEX_LENGTH, read_lengths, &lengths);
+        if (r == 0)
+                r = run_pass(c, INDEX_LINK_LISTS, read_links, ret_links);
+        c->check->complete = *ret_records && *ret_links && lengths;
+        return r;
+}
+
+/* ---- labels and reachability ---- */
+
+static int take_difference(void *context, uint64_t label, bool in_index)
+{
+        struct checking *c = context;
+        if (in_index)
+                (void) error_set(hnsw_fault(&c->f, HNSW_LABEL_ORPHAN, label), EILSEQ,
+                                 "label %llu of the index belongs to no record: index_metadata.pickle does not have it",
+                                 (unsigned long long) label);
+        else
+                (void) error_set(hnsw_fault(&c->f, HNSW_LABEL_MISSING, label), EILSEQ,
+                                 "label %llu of index_metadata.pickle is that of no live element of the index",
+                                 (unsigned long long) label);
+        return 0;
+}
+
+static void check_labels(struct checking *c)
+{
+        (void) label_lists_sort(&c->labels, &c->f);
+        if (c->metadata != NULL)
+                (void) label_lists_compare(&c->labels, c->metadata, take_difference, c);
+        else
+                c->check->complete = false;
+}
+
+static int check_reach(struct checking *c)
+{
+        int r = check_graph_reach(&c->graph, c->header, c->cancelled, c->context, c->f.e);
+        if (r < 0)
+                return r;
+        for (uint32_t id = 0; id < c->header->count; id++)
+                if (c->graph.marks[id] == 0)
+                        (void) error_set(hnsw_fault(&c->f, HNSW_UNREACHABLE, id), EILSEQ,
+                                         "no links lead from entry point %u to element %u: no search finds it",
+                                         c->header->entry_point, id);
+        return 0;
+}
+
+static int check_files(struct checking *c)
+{
+        bool records = false, links = false;
+        int r = run_passes(c, &records, &links);
+        if (r < 0)
+                return r;
+        if (records)
+                check_labels(c);
+        else
+                c->check->complete = false;
+        return records && links ? check_reach(c) : 0;
+}
+
+/* ---- the segment ---- */
+
+static bool never_persisted(enum index_stage stage)
+{
+        return stage == INDEX_ABSENT || stage == INDEX_EMPTY || stage == INDEX_UNPERSISTED;
+}
+
+static int check_segment(int persist_fd, const char *segment_id, struct checking *c, const struct index_summary *summary)
+{
+        struct hnsw_check *check = c->check;
+        check->stamps = summary->stamps;
+        check->stage = summary->stage;
+        check->has_header = summary->has_header;
+        check->elements = summary->has_header ? summary->header.count : 0;
+        check->complete = check->has_elements = never_persisted(summary->stage);
+        if (check->complete || !summary->has_header)
+                return 0;
+        struct error failure;
+        CLEANUP(close)
+        int dir_fd = c->dir_fd = file_open_dir(persist_fd, segment_id, &failure);
+        if (dir_fd < 0)
+                return index_is_ours(dir_fd) ? error_set(c->f.e, -dir_fd, "%s", failure.text) :
+                                               (hnsw_fault_read(&c->f, &failure), 0);
+        int r = check_files(c);
+        label_lists_clear(&c->labels);
+        check_graph_clear(&c->graph);
+        return r;
+}
+
+static void judge(struct hnsw_check *check)
+{
+        for (int i = 0; i < HNSW_FINDING_KINDS; i++)
+                if (check->findings[i].count > 0 && !kinds[i].is_harmless)
+                        check->is_fatal = true;
+}
+
+static int check_and_judge(int persist_fd, const char *segment_id, struct checking *c, bool is_own, struct error *e)
+{
+        struct index_summary summary;
+        CLEANUP(index_metadata_free)
+        struct index_metadata *metadata = NULL;
+        index_summary_check(persist_fd, segment_id, c->check->findings, &summary, &metadata);
+        if (summary.damage.code < 0)
+                return error_set(e, -summary.damage.code, "%s", summary.damage.text);
+        c->header = &summary.header;
+        c->metadata = metadata;
+        int r = check_segment(persist_fd, segment_id, c, &summary);
+        struct index_stamps after = index_stamps_read(persist_fd, segment_id);
+        if (r == 0 && !index_stamps_equal(&after, &c->check->stamps))
+                r = error_set(e, EAGAIN, "the index of segment %s changed while it was read", segment_id);
+        if (r == 0 && !is_own && has_findings(c->check) && index_stamps_young(&c->check->stamps))
+                r = error_set(e, EAGAIN, "the index of segment %s is being written", segment_id);
+        judge(c->check);
+        return r;
+}
+
+static int check_as(int persist_fd, const char *segment_id, bool is_own, db_cancel_fn *cancelled, void *context,
+                    struct hnsw_check *ret, struct error *e)
+{
+        CLEANUP(free)
+        struct hnsw_check *check = calloc(1, sizeof(*check));
+        if (check == NULL)
+                return error_set(e, ENOMEM, "no memory for a check: %zu bytes", sizeof(*check));
+        struct checking c = { .cancelled = cancelled,
+                              .context = context,
+                              .check = check,
+                              .f = { .findings = check->findings, .e = e } };
+        int r = check_and_judge(persist_fd, segment_id, &c, is_own, e);
+        if (r == 0)
+                *ret = *check;
+        return r;
+}
+
+int hnsw_check(int persist_fd, const char *segment_id, db_cancel_fn *cancelled, void *context, struct hnsw_check *ret,
+               struct error *e)
+{
+        return check_as(persist_fd, segment_id, false, cancelled, context, ret, e);
+}
+
+int hnsw_check_own(int persist_fd, const char *segment_id, db_cancel_fn *cancelled, void *context, struct hnsw_check *ret,
+                   struct error *e)
+{
+        return check_as(persist_fd, segment_id, true, cancelled, context, ret, e);
+}
