@@ -114,12 +114,26 @@ static void add_index(struct provenance *p, const char *id)
         }
 }
 
+/* What a check has found is told among the problems from then on. */
+static void note_check(struct provenance *p, struct observer *observer, const char *id)
+{
+        struct index_stamps stamps = index_stamps_read(p->dirfd, id);
+        struct check_result *check = observer_known_check(observer, id, &stamps);
+        if (check == NULL)
+                return;
+        const struct file_stamp end = { .present = !hnsw_check_is_ok(&check->check), .mtime_ns = check->ended_ns };
+        note_time(p, &end);
+        (void) result_put(&check->shared);
+}
+
 static void add_indexes(struct provenance *p, const struct request *request)
 {
         for (size_t i = 0; i < request->entries->count; i++) {
                 const struct segment *vector = request->entries->by_id[i].collection->vector;
-                if (vector != NULL && vector->id_is_uuid)
-                        add_index(p, vector->id.bytes);
+                if (vector == NULL || !vector->id_is_uuid)
+                        continue;
+                add_index(p, vector->id.bytes);
+                note_check(p, request->mount->observer, vector->id.bytes);
         }
 }
 
@@ -217,6 +231,8 @@ static void add_sources(struct provenance *p, struct request *request, const str
         const struct segment *index = node_index(request, node);
         if (index != NULL) {
                 add_index(p, index->id.bytes);
+                if ((from & FROM_COLLECTION_INDEX) != 0)
+                        note_check(p, request->mount->observer, index->id.bytes);
                 note_times_below(p, index->id.bytes);
         }
         if ((from & FROM_INDEXES) != 0)

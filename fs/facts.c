@@ -70,6 +70,8 @@ int facts_gather(struct request *request, const struct collection *collection, u
         ret->has_index = (wanted & WANT_INDEX) != 0 && vector != NULL && vector->id_is_uuid;
         if (ret->has_index)
                 observer_index(request->mount->observer, vector, &ret->index);
+        if (ret->has_index)
+                ret->check = observer_known_check(request->mount->observer, vector->id.bytes, &ret->index.stamps);
         if (ret->has_index && ret->index.damage.code == -EAGAIN) { /* it is being written */
                 ret->exact = false;
                 request->partial = true;
@@ -90,7 +92,10 @@ void facts_clear(struct facts *facts)
                 (void) result_put(&facts->labels->shared);
         if (facts->records != NULL)
                 (void) result_put(&facts->records->shared);
+        if (facts->check != NULL)
+                (void) result_put(&facts->check->shared);
         facts->labels = NULL;
+        facts->check = NULL;
         facts->records = NULL;
 }
 

@@ -17,8 +17,9 @@ struct facts {
         bool has_tally;
         struct labels_result *labels; /* these two: NULL when not measured yet */
         struct records_result *records;
-        bool exact;           /* all of the above are of this view, and nobody wrote while they were measured */
-        struct error failure; /* what could not be measured, and why; code 0 when nothing failed */
+        struct check_result *check; /* what reading check.json has found, when that was read of this state; NULL when not */
+        bool exact;                 /* all of the above are of this view, and nobody wrote while they were measured */
+        struct error failure;       /* what could not be measured, and why; code 0 when nothing failed */
 };
 
 enum facts_wanted { WANT_INDEX = 1, WANT_TALLY = 2, WANT_LABELS = 4, WANT_RECORDS = 8, WANT_ALL = 15 };

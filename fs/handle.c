@@ -6,19 +6,32 @@
 #include "fs/contents.h"
 #include "fs/request.h"
 #include "fs/stream_requests.h"
+#include "ops/clock.h"
+
+#define GIVE_UP_MS 10000 /* of waiting for somebody who writes again and again */
+
+struct opening {
+        int64_t wait_ms, give_up_ms;
+};
 
 static struct mount *mount_of(fuse_req_t req)
 {
         return fuse_req_userdata(req);
 }
 
-int examine(fuse_req_t req, const struct node *node, const char *name, struct inode_info *ret, struct content **ret_content)
+static int examine_as(fuse_req_t req, const struct node *node, const char *name, const struct opening *opening,
+                      struct inode_info *ret, struct content **ret_content)
 {
         int r = -ESTALE;
         for (int i = 0; r == -ESTALE && i < REQUEST_TRIES; i++) {
                 struct request request;
                 struct node child = *node;
                 request_begin(&request, mount_of(req), req);
+                if (opening != NULL) {
+                        request.opening = true;
+                        request.stream_wait_ms = opening->wait_ms;
+                        request.give_up_ms = opening->give_up_ms;
+                }
                 r = name != NULL ? node_find(&request, node, name, &child) : 0;
                 if (r == 0)
                         r = contents_read(&request, &child, ret, ret_content);
@@ -29,6 +42,11 @@ int examine(fuse_req_t req, const struct node *node, const char *name, struct in
                 request_end(&request);
         }
         return r;
+}
+
+int examine(fuse_req_t req, const struct node *node, const char *name, struct inode_info *ret, struct content **ret_content)
+{
+        return examine_as(req, node, name, NULL, ret, ret_content);
 }
 
 bool is_live(const struct node_type *type)
@@ -66,13 +84,18 @@ static int open_raw(fuse_req_t req, const struct inode_info *info, struct raw_fi
 }
 
 /* What it shows now. A control is opened for writing whatever it would show. */
-static int open_live(fuse_req_t req, const struct inode_info *info, int flags, struct handle *handle)
+static int open_live(fuse_req_t req, struct waiting_for *what, const struct inode_info *info, int64_t wait_ms,
+                     struct handle *handle)
 {
+        int flags = what->fi->flags;
+        if (what->moment == 0)
+                what->moment = (uint64_t) clock_ms() + GIVE_UP_MS;
+        const struct opening opening = { .wait_ms = wait_ms, .give_up_ms = (int64_t) what->moment };
         bool reads = (flags & O_ACCMODE) != O_WRONLY, writes = (flags & O_ACCMODE) != O_RDONLY;
         struct inode_info now = { 0 };
         CLEANUP(content_put)
         struct content *content = NULL;
-        int r = reads ? examine(req, &info->node, NULL, &now, &content) : 0;
+        int r = reads ? examine_as(req, &info->node, NULL, &opening, &now, &content) : 0;
         if (r == 0)
                 r = now.failure;
         if (r < 0)
@@ -92,7 +115,7 @@ static int open_kind(fuse_req_t req, struct waiting_for *what, const struct inod
                 return stream_open(req, what, info, wait_ms, &handle->stream);
         case NODE_LIVE:
         case NODE_CONTROL:
-                return open_live(req, info, what->fi->flags, handle);
+                return open_live(req, what, info, wait_ms, handle);
         case NODE_FILE:
         case NODE_LINK:
         case NODE_DIR:

@@ -32,7 +32,7 @@ int refusal(const struct mount *mount);
 /* Whether a file may be opened for writing, truncated, or touched: 0, or the refusal. Doing it to a control changes nothing. */
 int check_change(struct mount *mount, const struct node *node);
 
-/* Opens the file that what->fi says; -EINPROGRESS when it has to wait for the log. The caller closes *ret. */
+/* Opens the file that what->fi says; -EINPROGRESS when it has to wait for the log, or for a check. The caller closes *ret. */
 int open_handle(fuse_req_t req, struct waiting_for *what, int64_t wait_ms, struct handle **ret);
 void close_handle(struct opened *opened);
 

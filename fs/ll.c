@@ -117,7 +117,7 @@ static void ll_readlink(fuse_req_t req, fuse_ino_t number)
         (void) fuse_reply_readlink(req, content->text.bytes);
 }
 
-/* False: it has to wait for the log. */
+/* False: it has to wait for the log, or for a check. */
 static bool try_open(fuse_req_t req, struct waiting_for *what, int64_t wait_ms)
 {
         struct handle *handle = NULL;

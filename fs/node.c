@@ -80,6 +80,12 @@ const struct segment *node_segment(const struct request *request, const struct n
         return hidden ? NULL : segment;
 }
 
+bool is_owned(const struct segment *segment)
+{
+        const struct collection *c = segment->collection;
+        return c != NULL && (c->vector == segment || c->metadata == segment);
+}
+
 const struct segment *node_index(const struct request *request, const struct node *node)
 {
         const struct segment *segment = NULL;

@@ -47,9 +47,11 @@ struct request {
         int64_t stream_wait_ms; /* how long the measuring of the log is waited for */
         uint64_t stream_moment; /* the view's generation that it is waited for; 0: this view's */
         bool hidden;            /* the log knows which collections are left out */
-        bool stale;   /* set by functions that can't return it: the view has moved on, and the request is to begin again */
-        bool partial; /* set by show functions: something is not known yet, or was counted while someone wrote */
-        bool failed;  /* a view can't be had; `error` says why */
+        bool stale;         /* set by functions that can't return it: the view has moved on, and the request is to begin again */
+        bool partial;       /* set by show functions: something is not known yet, or was counted while someone wrote */
+        bool opening;       /* the file is being opened, and not only looked at */
+        int64_t give_up_ms; /* clock_ms() after which an opening does not wait for those who write any more */
+        bool failed;        /* a view can't be had; `error` says why */
         struct error error;
 };
 
@@ -99,6 +101,8 @@ struct node_type {
         const char *name; /* of the entry in its parent; a dynamic entry has its own name, and this one only says what it is */
         enum node_kind kind;
         unsigned sources;
+        uint32_t
+                size; /* of a live file: it always has so many bytes, and what it shows is made only when it is opened, which may wait (show: -EINPROGRESS); 0: as others */
         bool viewless;                          /* its functions get along without a view */
         const struct node_type *const *entries; /* static entries of a directory, NULL-terminated; may be NULL */
 
@@ -137,6 +141,9 @@ int node_list(struct request *request, const struct node *node, node_emit *emit,
 /* The collection whose entry, or the segment whose id, is the node's first key: NULL when it is gone or left out. */
 const struct collection *node_collection(const struct request *request, const struct node *node);
 const struct segment *node_segment(const struct request *request, const struct node *node);
+
+/* Whether it is one of the two segments of its collection, and not one too many. */
+bool is_owned(const struct segment *segment);
 
 /* The vector segment that FROM_INDEX or FROM_COLLECTION_INDEX refers to for this node, when its id may be used as a name; or NULL. */
 const struct segment *node_index(const struct request *request, const struct node *node);

@@ -6,6 +6,7 @@
 
 #include "fs/node.h"
 
+bool has_check(struct request *request, const struct node *node);         /* a vector segment whose directory is there */
 bool has_collection(struct request *request, const struct node *node);    /* the segment belongs to one that is shown */
 bool has_files(struct request *request, const struct node *node);         /* the segment has a directory, and may show it */
 bool has_fts(struct request *request, const struct node *node);           /* there is a full-text table */

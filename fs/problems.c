@@ -84,6 +84,18 @@ static void index_problems(const struct facts *f, const char *where, struct json
                     index->fragmentation);
 }
 
+static void label_problems(uint64_t orphans, uint64_t missing, const char *where, struct json_object *cure,
+                           struct json_object *problems)
+{
+        if (orphans > 0)
+                add(problems, "orphan_labels", where, json_object_get(cure),
+                    "%llu labels of the index belong to no record: they are found by queries and then fail",
+                    (unsigned long long) orphans);
+        if (missing > 0)
+                add(problems, "missing_labels", where, json_object_get(cure),
+                    "%llu records that the index should have are not in it", (unsigned long long) missing);
+}
+
 static void labels_problems(const struct facts *f, const char *where, struct json_object *problems)
 {
         if (f->labels == NULL)
@@ -92,13 +104,41 @@ static void labels_problems(const struct facts *f, const char *where, struct jso
         struct json_object *cure = command(&tree_collection, where, "rebuild-hnsw");
         if (audit->damage.code != 0 && f->index.damage.code == 0)
                 add(problems, "index_damaged", where, json_object_get(cure), "%s", audit->damage.text);
-        if (audit->has_labels && audit->labels.orphan_count > 0)
-                add(problems, "orphan_labels", where, json_object_get(cure),
-                    "%zu labels of the index belong to no record: they are found by queries and then fail",
-                    audit->labels.orphan_count);
-        if (audit->has_labels && audit->labels.missing_count > 0)
-                add(problems, "missing_labels", where, json_object_get(cure),
-                    "%zu records that the index should have are not in it", audit->labels.missing_count);
+        if (audit->has_labels)
+                label_problems(audit->labels.orphan_count, audit->labels.missing_count, where, cure, problems);
+        (void) json_object_put(cure);
+}
+
+/* What only a check finds, or has found in records that were not read otherwise. */
+static void damage_problem(const struct facts *f, const char *where, struct json_object *cure, struct json_object *problems)
+{
+        const struct hnsw_check *check = &f->check->check;
+        bool told = f->index.damage.code != 0 || (f->labels != NULL && f->labels->audit.damage.code != 0);
+        for (int i = 0; !told && i < HNSW_FINDING_KINDS; i++) {
+                told = check->findings[i].count > 0 && i != HNSW_LABEL_ORPHAN && i != HNSW_LABEL_MISSING && i != HNSW_VECTOR &&
+                       i != HNSW_UNREACHABLE;
+                if (told)
+                        add(problems, "index_damaged", where, json_object_get(cure), "%s", check->findings[i].first.text);
+        }
+}
+
+static void check_problems(const struct facts *f, const char *where, struct json_object *problems)
+{
+        if (f->check == NULL)
+                return;
+        const struct hnsw_finding *findings = f->check->check.findings;
+        struct json_object *cure = command(&tree_collection, where, "rebuild-hnsw");
+        damage_problem(f, where, cure, problems);
+        if (f->labels == NULL)
+                label_problems(findings[HNSW_LABEL_ORPHAN].count, findings[HNSW_LABEL_MISSING].count, where, cure, problems);
+        if (findings[HNSW_VECTOR].count > 0)
+                add(problems, "bad_vectors", where, NULL,
+                    "%llu vectors of the index have numbers that are infinite or none: no distance to them is known",
+                    (unsigned long long) findings[HNSW_VECTOR].count);
+        if (findings[HNSW_UNREACHABLE].count > 0)
+                add(problems, "unreachable_elements", where, json_object_get(cure),
+                    "no links lead to %llu live elements of the index: no query finds them",
+                    (unsigned long long) findings[HNSW_UNREACHABLE].count);
         (void) json_object_put(cure);
 }
 
@@ -152,6 +192,7 @@ void collection_problems(struct request *request, const struct facts *f, const s
                 add(problems, "bad_configuration", where, NULL, "%s", config_failure->text);
         index_problems(f, where, problems);
         labels_problems(f, where, problems);
+        check_problems(f, where, problems);
         records_problems(f, where, problems);
         if (f->failure.code != 0)
                 add(problems, "unreadable", where, NULL, "%s", f->failure.text);

@@ -37,6 +37,10 @@ SHOW(show_segment_info);
 SHOW(show_segment_value); /* type, scope, max_seq_id, wal_gap, size, dimension, fragmentation */
 SHOW(show_labels);
 
+/* show_check.c */
+#define CHECK_SIZE 8192 /* of check.json, always: its stat must not read the index */
+SHOW(show_check);
+
 /* show_orphan.c */
 SHOW(show_orphan_info);
 

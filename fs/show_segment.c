@@ -37,12 +37,6 @@ static struct json_object *lone_segment_json(const struct segment *segment)
         return o;
 }
 
-static bool is_owned(const struct segment *segment)
-{
-        const struct collection *c = segment->collection;
-        return c != NULL && (c->vector == segment || c->metadata == segment);
-}
-
 int show_segment_info(struct request *request, const struct node *node, struct text *ret)
 {
         const struct segment *segment = node_segment(request, node);

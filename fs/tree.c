@@ -20,6 +20,9 @@
 #define LIVE_ROW(file, from, ...)                                                                                                  \
         (&(const struct node_type){                                                                                                \
                 .name = (file), .kind = NODE_LIVE, .sources = FROM_DATABASE | (from), .viewless = true, __VA_ARGS__ })
+#define SIZED_ROW(file, bytes, from, ...)                                                                                          \
+        (&(const struct node_type){                                                                                                \
+                .name = (file), .kind = NODE_LIVE, .size = (bytes), .sources = FROM_DATABASE | (from), __VA_ARGS__ })
 #define WRITABLE_ROW(file, from, ...)                                                                                              \
         (&(const struct node_type){ .name = (file), .kind = NODE_CONTROL, .sources = FROM_DATABASE | (from), __VA_ARGS__ })
 
@@ -56,6 +59,7 @@ const struct node_type tree_segment = {
                            SEGMENT_VALUE("scope"), SEGMENT_VALUE("max_seq_id"), SEGMENT_VALUE("wal_gap"), SEGMENT_VALUE("size"),
                            SEGMENT_VALUE("fragmentation"), SEGMENT_VALUE("dimension"),
                            FILE_ROW("labels", FROM_DATABASE | FROM_INDEX, .show = show_labels, .present = has_labels),
+                           SIZED_ROW("check.json", CHECK_SIZE, FROM_INDEX, .show = show_check, .present = has_check),
                            &segment_collection_link,
                            DIR_ROW("files", FROM_DATABASE | FROM_INDEX, DYNAMIC(segment_files), .present = has_files)),
 };

@@ -1,5 +1,5 @@
 /*
- * Requests that must wait for the measuring of the log: they wait in a list, and hold no thread, so that any number of them keeps nobody from anything else.
+ * Requests that must wait for the measuring of the log, or for the check of an index: they wait in a list, and hold no thread, so that any number of them keeps nobody from anything else.
  *
  * One thread tries each of them again whenever there is hope, and answers those whose caller was ended by a signal. No look-up may wait, since the
  * kernel holds the directory locked meanwhile (libfuse 3.14 does not tell it that it need not).
@@ -19,7 +19,7 @@ struct waiting_for {
         fuse_ino_t number;
         const struct fuse_file_info *fi; /* of an open, else NULL */
         uint64_t
-                moment; /* request->stream_moment of the first try: a later one might never be reached, as long as somebody writes */
+                moment; /* request->stream_moment of the first try: a later one might never be reached, as long as somebody writes; of a check, request->give_up_ms */
 };
 
 /* Tries again, without waiting; true when the request was answered. */

@@ -275,6 +275,16 @@ int background_ask(struct background *b, const struct background_job *asked, int
         return r;
 }
 
+struct result *background_known(struct background *b, const char *name)
+{
+        struct memory *m;
+        (void) pthread_mutex_lock(&b->mutex);
+        HASH_FIND_STR(b->memories, name, m);
+        struct result *result = m != NULL && m->result != NULL ? result_get(m->result) : NULL;
+        (void) pthread_mutex_unlock(&b->mutex);
+        return result;
+}
+
 struct background *background_free(struct background *b)
 {
         if (b == NULL)

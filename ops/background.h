@@ -54,6 +54,9 @@ int background_new(struct background **ret, struct error *e);
 int background_ask(struct background *b, const struct background_job *job, int64_t until_ms, db_cancel_fn *cancelled, void *context,
                    struct result **ret, bool *ret_current, struct error *e);
 
+/* The result of that name that is there, of whatever state, as a reference; NULL: none. Starts nothing, and waits for nothing. */
+struct result *background_known(struct background *b, const char *name);
+
 /* Ends the thread (a job that runs is told to stop) and drops everything. Takes NULL, returns NULL. */
 struct background *background_free(struct background *b);
 

@@ -42,8 +42,9 @@ struct hnsw_finding {
 };
 
 struct hnsw_faults {
-        struct hnsw_finding *findings; /* HNSW_FINDING_KINDS of them, which count everything; NULL: the first fault ends the check */
-        struct error *e;               /* then the fault goes here; may be NULL */
+        struct hnsw_finding
+                *findings; /* HNSW_FINDING_KINDS of them, which count everything; NULL: the first fault ends the check */
+        struct error *e;   /* then the fault goes here; may be NULL */
 };
 
 /* Counts a fault and returns where its sentence goes: NULL when its kind has one. */

@@ -117,7 +117,8 @@ void index_fit_metadata(const struct index_summary *s, const struct index_metada
                 check_live(s, m, f);
         check_counters(s, m, f);
         if (s->has_header && m->has_dimensionality && m->dimensionality != s->header.dimension)
-                (void) error_set(index_fault(f, HNSW_PICKLE), EILSEQ, "index_metadata.pickle says dimension %llu, but header.bin %u",
+                (void) error_set(index_fault(f, HNSW_PICKLE), EILSEQ,
+                                 "index_metadata.pickle says dimension %llu, but header.bin %u",
                                  (unsigned long long) m->dimensionality, s->header.dimension);
 }
 
@@ -125,8 +126,8 @@ void index_fit_missing(const struct index_summary *s, struct hnsw_faults *f)
 {
         for (int i = 0; i < INDEX_PICKLE; i++)
                 if (!s->stamps.files[i].present)
-                        (void) error_set(index_fault(f, HNSW_FILE), ENOENT, "%s is missing, while other files of the index are there",
-                                         index_file_names[i]);
+                        (void) error_set(index_fault(f, HNSW_FILE), ENOENT,
+                                         "%s is missing, while other files of the index are there", index_file_names[i]);
 }
 
 /* The header and the pickle are found out when they are opened, too, but the others are only opened by an audit. */

@@ -147,7 +147,7 @@ static int run_labels(void *argument, db_cancel_fn *stop, void *context, struct 
         return 0;
 }
 
-static uint64_t stamps_state(const struct index_stamps *stamps)
+uint64_t stamps_state(const struct index_stamps *stamps)
 {
         XXH64_hash_t state = 0;
         for (int i = -1; i < INDEX_FILE_COUNT; i++) {

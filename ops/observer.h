@@ -18,6 +18,7 @@
 #include "ops/catalog.h"
 #include "ops/config.h"
 #include "ops/fts_audit.h"
+#include "ops/hnsw/check.h"
 #include "ops/index_audit.h"
 #include "ops/index_summary.h"
 #include "ops/record_audit.h"
@@ -101,6 +102,13 @@ struct records_result {
         bool vectors_known; /* false: the index can't be read, so audit.without_vector says nothing */
 };
 
+struct check_result {
+        struct result shared;
+        struct hnsw_check check; /* with its stamps alone when there is a failure */
+        struct error failure;    /* -EAGAIN (it is being written), or no means to check it: code 0 when it was checked */
+        int64_t ended_ns;        /* CLOCK_REALTIME */
+};
+
 /* Measured things: 0 and a reference in *ret (the caller puts it with result_put(&(*ret)->shared)), or 0 and *ret NULL when it is not
    measured yet, or a negative errno. *ret_current: it is of this view, and nobody wrote while it was measured. */
 int observer_fts(struct observer *o, struct view *view, const struct patience *patience, struct fts_result **ret, bool *ret_current,
@@ -109,5 +117,12 @@ int observer_labels(struct observer *o, const struct segment *segment, const str
                     bool *ret_current, struct error *e);
 int observer_records(struct observer *o, struct view *view, const struct collection *collection, const struct patience *patience,
                      struct records_result **ret, bool *ret_current, struct error *e);
+
+/* Likewise; a failure that may pass is a result too, and is tried again after a while. *ret_current: the files are those that were checked. */
+int observer_check(struct observer *o, const struct segment *segment, const struct patience *patience, struct check_result **ret,
+                   bool *ret_current, struct error *e);
+
+/* What a check of the index in the state of `stamps` has found, if there was one: a reference, or NULL. Checks nothing. */
+struct check_result *observer_known_check(struct observer *o, const char *segment_id, const struct index_stamps *stamps);
 
 #endif

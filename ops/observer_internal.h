@@ -24,4 +24,7 @@ struct observer {
         uint64_t measured_generation; /* of the view that it was opened for */
 };
 
+/* Differs whenever the files do. */
+uint64_t stamps_state(const struct index_stamps *stamps);
+
 #endif

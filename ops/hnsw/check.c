@@ -118,11 +118,12 @@ static int look_for_hole(struct checking *c, const struct hnsw_record *record)
 static int take_label(struct checking *c, const struct hnsw_record *record)
 {
         if (c->metadata != NULL && record->label > c->metadata->total_elements_added)
-                (void) error_set(hnsw_fault(&c->f, HNSW_LABEL_RANGE, record->label), EILSEQ,
-                                 "data_level0.bin: element %u has label %llu, but index_metadata.pickle says that only %llu were ever "
-                                 "given out",
-                                 record->internal_id, (unsigned long long) record->label,
-                                 (unsigned long long) c->metadata->total_elements_added);
+                (void) error_set(
+                        hnsw_fault(&c->f, HNSW_LABEL_RANGE, record->label), EILSEQ,
+                        "data_level0.bin: element %u has label %llu, but index_metadata.pickle says that only %llu were ever "
+                        "given out",
+                        record->internal_id, (unsigned long long) record->label,
+                        (unsigned long long) c->metadata->total_elements_added);
         return label_lists_add(&c->labels, record, &c->f);
 }
 
@@ -296,8 +297,8 @@ static int check_segment(int persist_fd, const char *segment_id, struct checking
         CLEANUP(close)
         int dir_fd = c->dir_fd = file_open_dir(persist_fd, segment_id, &failure);
         if (dir_fd < 0)
-                return index_is_ours(dir_fd) ? error_set(c->f.e, -dir_fd, "%s", failure.text) :
-                                               (hnsw_fault_read(&c->f, &failure), 0);
+                return index_is_ours(dir_fd) ? error_set(c->f.e, -dir_fd, "%s", failure.text)
+                                             : (hnsw_fault_read(&c->f, &failure), 0);
         int r = check_files(c);
         label_lists_clear(&c->labels);
         check_graph_clear(&c->graph);
@@ -338,10 +339,9 @@ static int check_as(int persist_fd, const char *segment_id, bool is_own, db_canc
         struct hnsw_check *check = calloc(1, sizeof(*check));
         if (check == NULL)
                 return error_set(e, ENOMEM, "no memory for a check: %zu bytes", sizeof(*check));
-        struct checking c = { .cancelled = cancelled,
-                              .context = context,
-                              .check = check,
-                              .f = { .findings = check->findings, .e = e } };
+        struct checking c = {
+                .cancelled = cancelled, .context = context, .check = check, .f = { .findings = check->findings, .e = e }
+        };
         int r = check_and_judge(persist_fd, segment_id, &c, is_own, e);
         if (r == 0)
                 *ret = *check;

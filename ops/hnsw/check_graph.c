@@ -11,6 +11,7 @@
 #include "ops/hnsw_links.h"
 
 #define CANCEL_ELEMENTS 16384u /* between two looks whether to go on: some milliseconds */
+#define AHEAD 8u               /* lists that are fetched from memory before their turn */
 
 int check_graph_new(const struct hnsw_header *header, struct check_graph *ret, struct error *e)
 {
@@ -115,6 +116,8 @@ static int reach_on(struct reach *r, uint32_t level, db_cancel_fn *cancelled, vo
         for (size_t i = 0; i < r->queued; i++) {
                 if (cancelled != NULL && i % CANCEL_ELEMENTS == 0 && cancelled(context))
                         return error_set(e, EINTR, "cancelled");
+                if (level == 0 && i + AHEAD < r->queued)
+                        __builtin_prefetch(list_on(r->graph, r->queue[i + AHEAD], 0));
                 const uint32_t *list = list_on(r->graph, r->queue[i], level);
                 for (uint32_t j = 1; list != NULL && j <= list[0]; j++)
                         visit(r, list[j]);
