@@ -45,10 +45,11 @@ collection_paths() {
         FROM entries JOIN segments ON segments.collection = entries.id"
 }
 
-# Of a vector segment: what its files tell, and those that exist only once it was persisted.
+# Of a vector segment: what its files tell and what is wrong with them, and those that exist only once it was persisted.
 vector_paths() {
     echo "$1/size"
     echo "$1/files"
+    echo "$1/check.json"
     (cd "$DIR/$2" && find . -type f -printf "$1/files/%P\n")
     [ ! -s "$DIR/$2/header.bin" ] || echo "$1/dimension"
     if [ -e "$DIR/$2/index_metadata.pickle" ]; then
