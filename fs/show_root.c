@@ -26,6 +26,7 @@ static const char readme[] =
         "      config/                its effective HNSW parameters, one value a file\n"
         "      segments/              links to its two segments\n"
         "  segments/<id>/             type, scope, max_seq_id, wal_gap, size, fragmentation, labels, dimension\n"
+        "      check.json             everything that is wrong with an index: reads all of it when it is opened\n"
         "      files/                 the segment's own files, byte for byte\n"
         "  by-id/, tenants/           links to collections by id, and by tenant and database\n"
         "  orphans/                   directories that no collection owns any more\n"
