@@ -40,7 +40,7 @@ static struct json_object *findings_json(const struct hnsw_check *check)
         struct json_object *list = json_object_new_array();
         for (int i = 0; list != NULL && i < HNSW_FINDING_KINDS; i++)
                 if (check->findings[i].count > 0)
-                        json_object_array_add(list, finding_json(i, &check->findings[i]));
+                        json_object_array_add(list, finding_json((enum hnsw_finding_kind) i, &check->findings[i]));
         return list;
 }
 

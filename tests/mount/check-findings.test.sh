@@ -1,5 +1,5 @@
 #!/bin/sh
-# limit: 120
+# limit: 240
 # check.json of an index says everything that is wrong with it, by kind, and nothing of an index that Chroma wrote; it is made when it is
 # opened and not when it is looked at; what it found is among the problems afterwards, and gone when the damage is.
 # shellcheck source=tests/mount/lib.sh
@@ -64,13 +64,18 @@ well() {
     done
 }
 
+# tells CODE: whether the root's info.json does
+tells() {
+    problems "$MNT/info.json" | grep -qw -e "$1"
+}
+
 # told_as_problem: not before somebody has read it, and then with an mtime that moves
 told_as_problem() {
     info=$MNT/collections/fragmented/info.json
     poke "$index/data_level0.bin" $((live * record + label_offset - 4)) 0 0 300 177
     touch -d '1 minute ago' "$index"/*
     before=$(stat -c %Y "$MNT/info.json" "$info")
-    assert_fails assert_problem "$MNT/info.json" bad_vectors 2>/dev/null
+    assert_fails tells bad_vectors
     sleep 1.1
     assert_eq vector "$(found)" 'findings'
     assert_problem "$MNT/info.json" bad_vectors '1 vectors'
@@ -78,7 +83,7 @@ told_as_problem() {
     sleep 1.1
     [ "$(stat -c %Y "$MNT/info.json" "$info")" != "$before" ] || fail 'the problems moved, and the times did not'
     restore
-    assert_fails assert_problem "$MNT/info.json" bad_vectors 2>/dev/null
+    assert_fails tells bad_vectors
 }
 
 for_each_fixture well
