@@ -29,9 +29,10 @@ replace() {
     note "$2, $3: $(wc -l <"$WORK/segments") indexes"
 }
 
-# go_on: what 0.5.11 purges are rows of other collections too, and so it loses vectors by itself
+# go_on: what 0.5.11 purges are rows of other collections too, and so it loses vectors by itself. Without FULL=1 one directory a release does.
 go_on() {
     [ "$version" != 0.5.11 ] || return 0
+    [ -n "${FULL-}" ] || [ "$version" = "$SUBJECT" ] || return 0
     chroma "$version" "$CHROMAFS_CHROMA/hnsw_work.py" work "$1" "$WORK/state.json"
     note "collections that went on: $(chroma "$version" "$CHROMAFS_CHROMA/hnsw_work.py" check "$1" "$WORK/state.json")"
     replace "$1" copy "$shape"
