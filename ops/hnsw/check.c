@@ -164,6 +164,8 @@ static int check_and_judge(int persist_fd, const char *segment_id, struct checki
         if (r == 0 && !is_own && has_findings(c->check) && index_stamps_young(&c->check->stamps))
                 r = error_set(e, EAGAIN, "the index of segment %s is being written", segment_id);
         judge(c->check);
+        c->header = NULL;
+        c->metadata = NULL;
         return r;
 }
 

@@ -133,7 +133,7 @@ static void search_selves(const struct data *d, const struct hnsw *index, struct
                         continue;
                 bool is_found = hnsw_search(searcher, hnsw_vector(index, id), 1, ef, &first) == 1 &&
                                 (first.label == hnsw_label(index, id) || first.distance < 1e-6f);
-                (void) fputc(is_found, file);
+                (void) fputc(is_found ? 1 : 0, file);
         }
         if (fclose(file) != 0)
                 die("the file system is full");

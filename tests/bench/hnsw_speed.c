@@ -66,7 +66,7 @@ static float next_float(uint64_t *state)
 
 static void find_nearest(const float *vectors, size_t count, size_t dimension, const float *query, uint32_t *ret)
 {
-        float nearest[K + 1];
+        float nearest[K + 1] = { 0 };
         size_t kept = 0;
         for (size_t i = 0; i < count; i++) {
                 const float *vector = vectors + i * dimension;

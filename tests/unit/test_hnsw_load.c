@@ -341,7 +341,8 @@ static void check_segment(const struct fixture *f, const struct segment *segment
         struct index_audit audit;
         struct error e = { 0 };
         assert_int_equal(index_audit_read(f->fd, segment->id.bytes, NULL, NULL, &audit, &e), 0);
-        struct hnsw_dir theirs = { .fd = openat(f->fd, segment->id.bytes, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }, ours;
+        struct hnsw_dir theirs = { .fd = openat(f->fd, segment->id.bytes, O_RDONLY | O_DIRECTORY | O_CLOEXEC) },
+                        ours = { .fd = -1 };
         if (audit.has_labels && theirs.fd >= 0) {
                 struct hnsw *h = hnsw_dir_load(&theirs, SPACE_COSINE);
                 assert_int_equal(hnsw_info(h).count, audit.labels.total);

@@ -124,7 +124,9 @@ static int search(struct scene *s)
 static int until_it_succeeds(int (*step)(struct scene *), struct scene *s)
 {
         for (int failures = 0;; failures++) {
-                struct hnsw_info before = s->index == NULL ? (struct hnsw_info){ 0 } : hnsw_info(s->index);
+                struct hnsw_info before = { 0 };
+                if (s->index != NULL)
+                        before = hnsw_info(s->index);
                 uint64_t sum = s->index == NULL ? 0 : graph_sum(s->index);
                 until_failure = failures;
                 int r = step(s);
