@@ -20,7 +20,7 @@ import hnsw_files
 ADDED = 2000
 UPDATED = 200
 DELETED = 150
-AT_MOST = 100 if os.environ.get("FULL") else 3  # collections
+AT_MOST = 100 if os.environ.get("FULL") else 1  # collections
 
 
 def fail(sentence):
