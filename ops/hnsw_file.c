@@ -212,14 +212,14 @@ int hnsw_length_check(int fd, const struct hnsw_header *header, struct error *e)
         return hnsw_length_read(fd, header, &(struct hnsw_faults){ .e = e });
 }
 
-static int level0_size(int fd, const struct hnsw_header *header, struct hnsw_faults *f)
+int hnsw_level0_size(int fd, const struct hnsw_header *header, struct hnsw_faults *f)
 {
         return need_size(fd, "data_level0.bin", header->count * header->record_size, f);
 }
 
 int hnsw_level0_size_check(int fd, const struct hnsw_header *header, struct error *e)
 {
-        return level0_size(fd, header, &(struct hnsw_faults){ .e = e });
+        return hnsw_level0_size(fd, header, &(struct hnsw_faults){ .e = e });
 }
 
 /* ---- data_level0.bin ---- */
@@ -306,7 +306,7 @@ static int scan_pieces(const struct scan *s, unsigned char *piece, size_t per_pi
 int hnsw_level0_read(int fd, const struct hnsw_header *header, struct hnsw_link_set *set, hnsw_record_fn *fn, void *context,
                      struct hnsw_faults *f)
 {
-        int r = level0_size(fd, header, f);
+        int r = hnsw_level0_size(fd, header, f);
         if (r < 0 || header->count == 0)
                 return r;
         size_t record_size = (size_t) header->record_size; /* below 5 MiB: see check_sizes */

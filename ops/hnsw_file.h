@@ -92,6 +92,9 @@ typedef int hnsw_upper_fn(void *context, uint32_t id, uint32_t level, uint32_t c
 int hnsw_link_lists_read(int fd, const struct hnsw_header *header, unsigned char *levels, hnsw_upper_fn *fn, void *context,
                          struct hnsw_faults *f);
 
+/* Size of data_level0.bin against N. */
+int hnsw_level0_size(int fd, const struct hnsw_header *header, struct hnsw_faults *f);
+
 /* Size of link_lists.bin against N: before a caller takes memory for the levels. */
 int hnsw_link_lists_size_check(int fd, const struct hnsw_header *header, struct hnsw_faults *f);
 

@@ -83,12 +83,12 @@ static int take_record(void *context, const struct hnsw_record *record)
 
 static int read_records(struct checking *c, int fd)
 {
-        int r = hnsw_level0_size_check(fd, c->header, NULL);
-        if (r == 0) /* the size bounds the memory; what is wrong with it is told by the reading */
+        int r = hnsw_level0_size(fd, c->header, &c->f); /* which bounds the memory */
+        if (r == 0)
                 r = check_graph_new(c->header, &c->graph, c->f.e);
         if (r == 0)
                 r = label_lists_new(c->header->count, &c->labels, c->f.e);
-        if (r == -ENOMEM)
+        if (r < 0)
                 return r;
         CLEANUP(hnsw_link_set_free)
         struct hnsw_link_set *set = hnsw_link_set_new(2 * c->header->m);
