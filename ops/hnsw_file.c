@@ -35,6 +35,7 @@
 
 #include "ops/cleanup.h"
 #include "ops/file.h"
+#include "ops/index_fit.h"
 #include "ops/hnsw_links.h"
 
 #define M_MIN 1u
@@ -187,7 +188,8 @@ int hnsw_header_read(int fd, struct hnsw_header *ret, struct error *e)
 
 int hnsw_fault_read(struct hnsw_faults *f, const struct error *failure)
 {
-        return error_set(hnsw_fault(f, HNSW_FILE, HNSW_NOWHERE), -failure->code, "%s", failure->text);
+        bool ours = index_is_ours(failure->code);
+        return error_set(ours ? f->e : hnsw_fault(f, HNSW_FILE, HNSW_NOWHERE), -failure->code, "%s", failure->text);
 }
 
 static int need_size(int fd, const char *name, uint64_t need, struct hnsw_faults *f)

@@ -25,6 +25,7 @@
 #include <cmocka.h>
 
 #include "ops/index_summary.h"
+#include "ops/hnsw/check.h"
 #include "tests/unit/hnsw_dir.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -308,6 +309,39 @@ static void load_fails(void **state)
         assert_true(load_failing(s, true, ENOSPC) >= 12);
 }
 
+/* Whatever fails, the check ends with a failure, or with findings, and gives everything back. */
+static int check_failing(int parent, const char *name, int err)
+{
+        int failed = 0;
+        for (int n = 1;; n++) {
+                struct error e = { 0 };
+                struct hnsw_check check = { 0 };
+                int before = descriptors();
+                arm(FAIL, n, err, -1);
+                int r = hnsw_check_own(parent, name, NULL, NULL, &check, &e);
+                fault.armed = false;
+                assert_int_equal(descriptors(), before);
+                if (r != 0 && e.text[0] == 0)
+                        fail_msg("n %d err %d r %d", n, err, r);
+                failed += r < 0 || check.is_fatal;
+                if (!fault.hit)
+                        return failed;
+        }
+}
+
+static void check_fails(void **state)
+{
+        const struct scene *s = *state;
+        struct error e;
+        const char *name = strrchr(s->dir.path, '/') + 1;
+        assert_int_equal(save(s, &e), 0);
+        int parent = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_true(parent >= 0);
+        assert_true(check_failing(parent, name, EIO) >= 12);
+        assert_true(check_failing(parent, name, ENOMEM) >= 12);
+        (void) close(parent);
+}
+
 /* Below which there are so many free ones. */
 static rlim_t limit_of_free(int more)
 {
@@ -398,7 +432,7 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
         const struct CMUnitTest tests[] = {
-                TEST(save_fails),     TEST(load_fails),     TEST(load_without_descriptors),
+                TEST(save_fails),     TEST(load_fails),     TEST(check_fails),       TEST(load_without_descriptors),
                 TEST(save_in_pieces), TEST(load_in_pieces), TEST(changes_meanwhile),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
