@@ -88,7 +88,7 @@ static int64_t number(struct place *p, const char *sql)
 
 static uint32_t counter_of(const struct place *p)
 {
-        unsigned char bytes[4];
+        unsigned char bytes[4] = { 0 };
         struct stat st;
         char path[128];
         (void) snprintf(path, sizeof(path), "%s/" DB_FILE, p->dir.path);
