@@ -1,0 +1,67 @@
+/*
+ * The vector segment: what the log says of vectors, gathered row by row, and then a new index made of the old one and them (FORMAT 7).
+ *
+ * - Gathering keeps per id what is to be done, and the seq_id of the row whose vector counts (ops/commit/state.h): no vectors, no ids. Planning and building read those rows
+ *   once more.
+ * - Labels are handed out in the order of the log, from total_elements_added + 1 on; an id that is deleted and added again gets another one.
+ * - The index is loaded with room for what comes (or made anew, when there is none), changed, saved with its pickle into an empty directory, and checked with
+ *   hnsw_check_own(): what is wrong ends the commit.
+ */
+#ifndef OPS_COMMIT_VECTOR_H
+#define OPS_COMMIT_VECTOR_H
+
+#include "ops/catalog.h"
+#include "ops/config.h"
+#include "ops/index_summary.h"
+#include "ops/commit/metadata.h"
+#include "ops/commit/row.h"
+#include "ops/operation/operation.h"
+
+struct commit_vector;
+
+struct commit_vector_start {
+        /* As of the moment that the rows are read at. Both stay for as long as the commit_vector lives. */
+        const struct catalog *catalog;
+        const struct collection *collection; /* with a vector segment whose id is a UUID */
+        const struct hnsw_config *config;    /* copied */
+        uint32_t dimension; /* of the collection, or of its first vector; 0: it has none yet, and no row with a vector comes */
+        bool has_position; /* of the vector segment: rows up to it are applied, but for what the index is seen to have lost (FORMAT 6.5) */
+        uint64_t position;
+};
+
+/* Reads the pickle and the stamps of the old index; its records are not read yet. -EILSEQ with the cure (rebuild-hnsw) when it is damaged; -EAGAIN while it is written; -EOPNOTSUPP for
+   an index of another type. An index without a live record, of 1.x, counts as none, as it does there: all rows of the log are above its position. *ret is the caller's; `op` must outlive
+   it. */
+int commit_vector_begin(struct operation *op, const struct commit_vector_start *start, struct commit_vector **ret);
+
+/* Rows in the order of seq_id, those at or below the position as well: they are held against the index at the end, where the log still has them. Nothing that the row points to is
+   kept. -EINVAL for a vector when there is no dimension. */
+int commit_vector_gather(struct commit_vector *v, const struct commit_row *row, struct error *e);
+
+/* After all rows: finds what was applied and lost, and says what is to be done: ids that get a vector which had none, another one, or lose it; and rows above the position that change
+   nothing though they want to. Reads the old index once (data_level0.bin) when the log names an id of it, and of each such id a row. `db` is outside a transaction, here and below: it is read in short
+   ones. -ESTALE when the log has changed. */
+int commit_vector_plan(struct commit_vector *v, struct db *db, struct commit_counts *ret, struct error *e);
+
+/* False: the index is as it should be, and its directory may stay. Before 0.5.6, where the pickle has the position, any row above that is work. */
+bool commit_vector_has_work(const struct commit_vector *v);
+
+/* Ids that are put right though their row is not above the position. */
+uint64_t commit_vector_recovered(const struct commit_vector *v);
+
+/* Bytes of memory at most, without what is mapped from a file; and of disk: the new files, and the one that is mapped when the records don't fit into memory. */
+uint64_t commit_vector_memory(const struct commit_vector *v);
+uint64_t commit_vector_disk(const struct commit_vector *v);
+
+const struct index_stamps *commit_vector_stamps(const struct commit_vector *v); /* of what it was planned on */
+
+/* Makes the new index in an empty directory, synced; once. `position`, above 0, goes to the pickle of releases before 0.5.6. Threads: 0 is as many as the machine has. The old
+   one is loaded and written whole, however little changes; its graph is only added to. -EAGAIN, -ESTALE: the old index, or the log, is not any more what it was planned on. What was made
+   stays for the caller to remove. */
+int commit_vector_build(struct commit_vector *v, struct operation *op, struct db *db, int dirfd, uint64_t position,
+                        unsigned threads);
+
+struct commit_vector *commit_vector_free(struct commit_vector *v);
+DEFINE_CLEANUP(struct commit_vector *, commit_vector_free)
+
+#endif
