@@ -33,6 +33,7 @@ static const char readme[] =
         "  config/                    settings of the whole directory; those that ls -l shows as writable can be set\n"
         "\n"
         "  backup                     control: make a checked copy of the whole directory (to=PATH)\n"
+        "  commit                     control: apply the log to records and indexes; collections/<name>/commit: of one collection\n"
         "  clean                      control: delete what is done of the log; collections/<name>/clean: of one collection\n"
         "  rebuild-fts                control: build the full-text index again\n"
         "  clean-orphans              control: move what no collection owns any more to .chromafs/trash\n"

@@ -82,7 +82,7 @@ const struct node_type tree_collection = {
         .sources = FROM_DATABASE | FROM_COLLECTION_INDEX,
         .entries = ENTRIES(
                 FILE_ROW("info.json", FROM_DATABASE | FROM_COLLECTION_INDEX, .show = show_collection_info), STREAM_ROW("wal.jsonl"),
-                COLLECTION_CONTROL("clean"),
+                COLLECTION_CONTROL("commit"), COLLECTION_CONTROL("clean"),
                 DIR_ROW("config", FROM_DATABASE, .present = is_collection,
                         .entries = ENTRIES(FIXED_PARAMETER("space"), FIXED_PARAMETER("m"), FIXED_PARAMETER("ef_construction"),
                                            PARAMETER("ef_search"), PARAMETER("num_threads"), PARAMETER("resize_factor"),
@@ -120,8 +120,8 @@ const struct node_type tree_root = {
                 LIVE_ROW("last_error", FROM_REFUSALS, .show = show_last_error),
                 LIVE_ROW("history.jsonl", FROM_HISTORY_FILE, .show = show_history, .present = is_not_private),
                 WRITABLE_ROW("cancel", FROM_DATABASE, .show = show_cancel, .store = store_cancel, .viewless = true),
-                ROOT_CONTROL("clean", .takes_skip = true), ROOT_CONTROL("rebuild-fts"), ROOT_CONTROL("clean-orphans"),
-                ROOT_CONTROL("backup", .as_writer = true),
+                ROOT_CONTROL("commit", .takes_skip = true), ROOT_CONTROL("clean", .takes_skip = true), ROOT_CONTROL("rebuild-fts"),
+                ROOT_CONTROL("clean-orphans"), ROOT_CONTROL("backup", .as_writer = true),
                 DIR_ROW("config", FROM_DATABASE,
                         .entries =
                                 ENTRIES(SETTING_ROW("automatically_purge", .show = show_automatically_purge, .present = has_purge),

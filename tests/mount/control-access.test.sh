@@ -6,7 +6,7 @@
 # shellcheck source=tests/mount/helpers/control.sh
 . "${CHROMAFS_LIB%/*}/helpers/control.sh"
 
-ROOT_CONTROLS='cancel clean rebuild-fts clean-orphans backup config/automatically_purge'
+ROOT_CONTROLS='cancel commit clean rebuild-fts clean-orphans backup config/automatically_purge'
 COLLECTION_CONTROLS='clean config/ef_search config/sync_threshold'
 
 controls() {

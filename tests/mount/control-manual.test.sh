@@ -27,5 +27,5 @@ check_control() {
 }
 
 mount_fixture chroma-1.5.9
-for control in backup clean rebuild-fts clean-orphans; do check_control "$control"; done
+for control in backup commit clean rebuild-fts clean-orphans; do check_control "$control"; done
 unmount

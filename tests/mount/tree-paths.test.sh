@@ -23,7 +23,7 @@ suffix() {
 
 root_paths() {
     printf '%s\n' . README info.json wal.jsonl config config/fts_tokenizer orphans tenants by-id collections segments
-    printf '%s\n' status.json last_error history.jsonl cancel clean rebuild-fts clean-orphans backup
+    printf '%s\n' status.json last_error history.jsonl cancel commit clean rebuild-fts clean-orphans backup
     ! has_table "$DIR" embeddings_queue_config || echo config/automatically_purge
 }
 
@@ -39,7 +39,7 @@ collection_paths() {
     parameters
     while read -r entry; do
         c=collections/$entry
-        printf '%s\n' "$c" "$c/info.json" "$c/wal.jsonl" "$c/clean" "$c/config" "$c/segments"
+        printf '%s\n' "$c" "$c/info.json" "$c/wal.jsonl" "$c/commit" "$c/clean" "$c/config" "$c/segments"
     done <all
     sql_entries "$DIR" "SELECT 'collections/' || entry || '/segments/' || segments.id
         FROM entries JOIN segments ON segments.collection = entries.id"

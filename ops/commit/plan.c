@@ -1,0 +1,366 @@
+/*
+ * The order matters beside someone who writes: the counter and the fingerprint come first, and all that is read after them is held against them in the transaction. Rows above `passed` are hashed
+ * there again; those at or below it are only compared with the index, and rows never change.
+ *
+ * Where nothing has to be done is told only after the rows were read: what the index lacks of rows that are behind its position shows in no position (FORMAT 6.5).
+ */
+#include <errno.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "ops/commit/plan.h"
+
+#define QUEUE_CONFIG 2 /* the migration of 0.5.6: from then on the vector segment's position is in max_seq_id */
+#define COLUMN_METADATA 7
+#define DIMENSION_MAX (1u << 24)
+
+/* The session. */
+
+int commit_session_init(struct commit_session *session, struct operation *op)
+{
+        *session = (struct commit_session){ .op = op, .log = commit_log_new() };
+        session->strict = command_option(op->command, "strict")->flag;
+        session->threads = (unsigned) command_option(op->command, "threads")->count;
+        return session->log == NULL ? error_set(&op->error, ENOMEM, "no memory for a commit") : 0;
+}
+
+void commit_session_clear(struct commit_session *session)
+{
+        session->catalog = catalog_free(session->catalog);
+        session->log = commit_log_free(session->log);
+}
+
+static int read_counter(struct db *db, const char *id, uint32_t *ret_counter, uint64_t *ret_fingerprint, struct error *e)
+{
+        int r = db_begin(db, e);
+        if (r < 0)
+                return r;
+        r = db_change_counter(db, ret_counter, e);
+        if (r == 0 && id != NULL)
+                r = commit_fingerprint(db, id, ret_fingerprint, e);
+        db_end(db);
+        return r;
+}
+
+/* An id that someone had used up and that was given out again would be taken for one that was seen. */
+static int check_log(struct commit_session *session)
+{
+        const struct catalog *c = session->catalog;
+        if (!commit_log_is_ahead(session->log, c->has_queue_max ? c->queue_max : 0))
+                return 0;
+        session->log = commit_log_free(session->log);
+        session->log = commit_log_new();
+        return session->log == NULL ? error_set(&session->op->error, ENOMEM, "no memory for a commit") : 0;
+}
+
+static int refresh(struct commit_session *session, struct db *db, uint32_t counter)
+{
+        if (session->fresh && counter == session->counter)
+                return 0;
+        session->catalog = catalog_free(session->catalog);
+        session->fresh = false;
+        session->counter = counter;
+        int r = catalog_read(db, &session->catalog, &session->op->error);
+        if (r == 0)
+                r = check_log(session);
+        if (r == 0)
+                r = commit_log_scan(session->op, db, session->op->request->collection_id, session->log);
+        session->fresh = r == 0;
+        return r;
+}
+
+int commit_session_refresh(struct commit_session *session, struct db *db)
+{
+        uint32_t counter = 0;
+        int r = read_counter(db, NULL, &counter, NULL, &session->op->error);
+        return r < 0 ? r : refresh(session, db, counter);
+}
+
+/* What the tables alone have against it. */
+
+static int check_structure(const struct collection *c, struct error *e)
+{
+        if (c->vector == NULL || c->metadata == NULL)
+                return error_set(e, EILSEQ, "the collection has no %s segment", c->vector == NULL ? "vector" : "metadata");
+        if (c->extra_segments > 0)
+                return error_set(e, EILSEQ, "the collection has more than two segments");
+        if (c->vector->position_bad || c->metadata->position_bad)
+                return error_set(e, EILSEQ, "the position of the %s segment in table max_seq_id can't be read",
+                                 c->vector->position_bad ? "vector" : "metadata");
+        if (!c->vector->id_is_uuid)
+                return error_set(e, EILSEQ, "the id of the vector segment is no UUID");
+        if (c->has_dimension && (c->dimension < 1 || c->dimension > DIMENSION_MAX))
+                return error_set(e, EILSEQ, "the dimension of the collection is %lld: no index can have it",
+                                 (long long) c->dimension);
+        return 0;
+}
+
+static int find_collection(struct commit_plan *plan)
+{
+        const struct catalog *catalog = plan->session->catalog;
+        struct error *e = &plan->session->op->error;
+        plan->collection = catalog_collection(catalog, plan->id);
+        if (plan->collection == NULL)
+                return error_set(e, ENOENT, "there is no collection with id %s any more", plan->id);
+        plan->rules = (struct commit_row_rules){ .version = catalog->version,
+                                                 .has_dimension = plan->collection->has_dimension,
+                                                 .dimension = (uint32_t) plan->collection->dimension };
+        plan->runs = commit_log_runs(plan->session->log, plan->id);
+        if (plan->runs != NULL)
+                plan->last = plan->runs->list[plan->runs->count - 1].last;
+        return check_structure(plan->collection, e);
+}
+
+static int read_config(struct commit_plan *plan, struct db *db)
+{
+        struct collection_detail detail = { 0 };
+        struct error *e = &plan->session->op->error;
+        int r = db_begin(db, e);
+        if (r == 0)
+                r = collection_detail_read(db, plan->collection, &detail, e);
+        db_end(db);
+        if (r == 0)
+                r = hnsw_config_effective(&plan->rules.version, &detail, &plan->config, e);
+        collection_detail_clear(&detail);
+        if (r == 0 && plan->config.source == CONFIG_UNSUPPORTED)
+                return error_set(e, EILSEQ, "the collection's index is of a kind that is no local HNSW index");
+        return r;
+}
+
+/* Positions. */
+
+static int take_position(uint64_t position, const char *which, int64_t *ret, struct error *e)
+{
+        if (position > INT64_MAX)
+                return error_set(e, EILSEQ, "the position of the %s segment is above every row that there can be", which);
+        *ret = (int64_t) position;
+        return 0;
+}
+
+static int read_positions(struct commit_plan *plan)
+{
+        const struct segment *vector = plan->collection->vector, *metadata = plan->collection->metadata;
+        struct operation *op = plan->session->op;
+        struct index_summary summary = { 0 };
+        uint64_t position = 0;
+        index_summary_read(op->dirfd, vector->id.bytes, &summary);
+        if (!vector->has_position && summary.damage.code != 0) {
+                op->error = summary.damage;
+                plan->cure = summary.damage.code == -EAGAIN ? NULL : "rebuild-hnsw";
+                return summary.damage.code;
+        }
+        plan->has_vector_position = vector_position(vector, &summary, &position);
+        int r = plan->has_vector_position ? take_position(position, "vector", &plan->vector_position, &op->error) : 0;
+        plan->has_record_position = metadata->has_position;
+        if (r == 0 && metadata->has_position)
+                r = take_position(metadata->position, "metadata", &plan->record_position, &op->error);
+        plan->rules.vector_position = plan->vector_position;
+        plan->rules.metadata_position = plan->record_position;
+        plan->passed = plan->vector_position < plan->record_position ? plan->vector_position : plan->record_position;
+        return r;
+}
+
+/* A collection without a dimension gets that of its first vector. */
+
+static int take_dimension(void *context, sqlite3_stmt *stmt)
+{
+        struct commit_plan *plan = context;
+        struct error why = { 0 };
+        struct commit_row row = { 0 };
+        int r = commit_row_decode(stmt, &plan->rules, &row, &why, &plan->session->op->error);
+        uint32_t dimension = r == 0 && row.vector != NULL ? commit_row_dimension(stmt) : 0;
+        commit_row_clear(&row);
+        if (r < 0 || dimension == 0 || dimension > DIMENSION_MAX)
+                return r < 0 ? r : 0;
+        plan->rules.has_dimension = plan->gives_dimension = true;
+        plan->rules.dimension = dimension;
+        return 1;
+}
+
+static int find_dimension(struct commit_plan *plan, struct db *db)
+{
+        if (plan->rules.has_dimension)
+                return 0;
+        int r = commit_log_walk(db, plan->runs, plan->id, INT64_MIN, plan->last, take_dimension, plan, &plan->session->op->error);
+        return r < 0 ? r : 0;
+}
+
+/* The rows. */
+
+struct reading {
+        struct commit_plan *plan;
+        struct db *db;
+        uint64_t hash;
+        struct commit_preview *preview;
+        struct commit_rejects *all, *records; /* above `passed`; above the metadata segment's position */
+        uint64_t done;
+};
+
+uint64_t commit_rows_hash(uint64_t hash, const struct commit_row *row)
+{
+        uint64_t words[3] = { hash, (uint64_t) row->seq_id, row->hash };
+        return XXH3_64bits(words, sizeof(words));
+}
+
+static int reject(struct reading *x, int64_t seq_id, const struct error *why)
+{
+        struct error *e = &x->plan->session->op->error;
+        int r = commit_rejects_add(x->all, seq_id, why->text, e);
+        if (r == 0 && seq_id > x->plan->record_position)
+                r = commit_rejects_add(x->records, seq_id, why->text, e);
+        return r;
+}
+
+static void count_row(struct reading *x, const struct commit_row *row, sqlite3_stmt *stmt)
+{
+        struct commit_plan *plan = x->plan;
+        plan->rows++;
+        x->hash = commit_rows_hash(x->hash, row);
+        if (row->seq_id <= plan->record_position)
+                return;
+        plan->record_rows++;
+        plan->record_bytes += (uint64_t) sqlite3_column_bytes(stmt, COLUMN_METADATA);
+}
+
+static int use_row(struct reading *x, const struct commit_row *row)
+{
+        struct commit_plan *plan = x->plan;
+        struct error *e = &plan->session->op->error;
+        int r = plan->vector == NULL ? 0 : commit_vector_gather(plan->vector, row, e);
+        if (r == 0 && x->preview != NULL && row->seq_id > plan->record_position)
+                r = commit_preview_row(x->preview, x->db, row, e);
+        return r;
+}
+
+static int take_row(void *context, sqlite3_stmt *stmt)
+{
+        struct reading *x = context;
+        struct commit_plan *plan = x->plan;
+        struct operation *op = plan->session->op;
+        struct error why = { 0 };
+        struct commit_row row = { 0 };
+        int r = commit_row_decode(stmt, &plan->rules, &row, &why, &op->error);
+        if (r >= 0 && row.seq_id > plan->passed)
+                count_row(x, &row, stmt);
+        bool rejected = r == 1;
+        if ((rejected || (r == 0 && row.incomplete)) && row.seq_id > plan->passed)
+                r = reject(x, row.seq_id, &why);
+        if (r >= 0 && !rejected)
+                r = use_row(x, &row);
+        commit_row_clear(&row);
+        return r < 0 ? r : operation_progress(op, "reading", ++x->done, 0);
+}
+
+static int read_rows(struct commit_plan *plan, struct db *db, struct reading *x)
+{
+        struct operation *op = plan->session->op;
+        if (x->all == NULL || x->records == NULL)
+                return error_set(&op->error, ENOMEM, "no memory for a commit");
+        int r = op->command->dry_run ? commit_preview_new(db, plan->collection, &x->preview, &op->error) : 0;
+        if (r == 0)
+                r = commit_log_walk(db, plan->runs, plan->id, plan->vector == NULL ? plan->passed + 1 : INT64_MIN, plan->last,
+                                    take_row, x, &op->error);
+        plan->rows_hash = x->hash;
+        if (r == 0 && x->preview != NULL)
+                plan->records = commit_preview_counts(x->preview);
+        return r;
+}
+
+/* What is to be done. */
+
+int64_t commit_plan_vector_target(const struct commit_plan *plan)
+{
+        return plan->vector_position > plan->last ? plan->vector_position : plan->last;
+}
+
+/* Without an index the position would say of vectors that there are none of that they are somewhere. */
+static bool moves_vector(const struct commit_plan *plan)
+{
+        bool in_table = plan->rules.version.embeddings_queue >= QUEUE_CONFIG || plan->collection->vector->has_position;
+        bool indexed = plan->vector != NULL && commit_vector_stamps(plan->vector)->files[INDEX_PICKLE].present;
+        return in_table && (plan->builds || (indexed && plan->last > plan->vector_position));
+}
+
+static void decide(struct commit_plan *plan, struct reading *x)
+{
+        plan->builds = plan->vector != NULL && commit_vector_has_work(plan->vector);
+        plan->moves_vector = moves_vector(plan);
+        plan->moves_record = plan->last > plan->record_position;
+        struct commit_rejects **passed = plan->builds || plan->moves_vector ? &x->all : &x->records;
+        plan->rejects = TAKE(*passed);
+}
+
+static int plan_rows(struct commit_plan *plan, struct db *db)
+{
+        struct reading x = { .plan = plan, .db = db, .all = commit_rejects_new(), .records = commit_rejects_new() };
+        int r = read_rows(plan, db, &x);
+        if (r == 0 && plan->vector != NULL)
+                r = commit_vector_plan(plan->vector, db, &plan->vectors, &plan->session->op->error);
+        if (r == 0)
+                decide(plan, &x);
+        (void) commit_rejects_free(x.all);
+        (void) commit_rejects_free(x.records);
+        (void) commit_preview_free(x.preview);
+        return r;
+}
+
+static int begin_vector(struct commit_plan *plan)
+{
+        struct operation *op = plan->session->op;
+        if (!plan->rules.has_dimension)
+                return 0;
+        struct commit_vector_start start = { .catalog = plan->session->catalog,
+                                             .collection = plan->collection,
+                                             .config = &plan->config,
+                                             .dimension = plan->rules.dimension,
+                                             .has_position = plan->has_vector_position,
+                                             .position = (uint64_t) plan->vector_position };
+        int r = commit_vector_begin(op, &start, &plan->vector);
+        if (r == -EILSEQ)
+                plan->cure = "rebuild-hnsw";
+        return r;
+}
+
+static int make_plan(struct commit_plan *plan, struct db *db)
+{
+        struct commit_session *session = plan->session;
+        int r = read_counter(db, plan->id, &plan->counter, &plan->fingerprint, &session->op->error);
+        if (r == 0)
+                r = refresh(session, db, plan->counter);
+        if (r == 0)
+                r = find_collection(plan);
+        if (r < 0 || plan->runs == NULL)
+                return r;
+        r = read_config(plan, db);
+        if (r == 0)
+                r = read_positions(plan);
+        if (r == 0)
+                r = find_dimension(plan, db);
+        if (r == 0)
+                r = begin_vector(plan);
+        if (r == 0)
+                r = plan_rows(plan, db);
+        if (r == 0)
+                commit_plan_estimate(plan);
+        return r;
+}
+
+int commit_plan_make(struct commit_session *session, struct db *db, const char *id, struct commit_plan *ret)
+{
+        *ret = (struct commit_plan){ .session = session };
+        if (strlen(id) >= COLLECTION_ID_SIZE || !uuid_valid(id))
+                return error_set(&session->op->error, EILSEQ, "the id of the collection is no UUID");
+        memcpy(ret->id, id, COLLECTION_ID_SIZE);
+        return make_plan(ret, db);
+}
+
+bool commit_plan_has_work(const struct commit_plan *plan)
+{
+        return plan->builds || plan->moves_vector || plan->moves_record;
+}
+
+void commit_plan_clear(struct commit_plan *plan)
+{
+        plan->vector = commit_vector_free(plan->vector);
+        plan->rejects = commit_rejects_free(plan->rejects);
+}
