@@ -10,6 +10,7 @@
  */
 #include "tests/faults/judge.h"
 
+#include <dirent.h>
 #include <err.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 
 #include "ops/cleanup.h"
 #include "ops/operation/tidy.h"
+#include "ops/text.h"
 #include "tests/faults/copies.h"
 #include "tests/faults/power.h"
 #include "tests/faults/state.h"
@@ -205,6 +207,29 @@ static bool has_copy(const struct bench *bench)
         return access(tree_path(path, bench->out, "copy"), F_OK) == 0;
 }
 
+/* How many directories could be segments'. */
+static int count_indexes(const char *path)
+{
+        DIR *dir = opendir(path);
+        int count = 0;
+        if (dir == NULL)
+                give_up("%s", path);
+        for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
+                count += uuid_valid(entry->d_name);
+        (void) closedir(dir);
+        return count;
+}
+
+/* An index that nobody needs: the state does not tell of it. */
+static bool has_stray_index(const struct bench *bench, FILE *out)
+{
+        int before = count_indexes(bench->prepared), now = count_indexes(bench->work);
+        if (now <= before)
+                return false;
+        (void) fprintf(out, "    tidy left %d indexes where %d were\n", now, before);
+        return true;
+}
+
 /* What tidy, and then the operation, make of it: the same as ever. */
 static bool go_on(struct bench *bench, const char *state, FILE *out)
 {
@@ -221,6 +246,8 @@ static bool go_on(struct bench *bench, const char *state, FILE *out)
                 (void) fprintf(out, "    tidy left something in stage/\n");
                 return false;
         }
+        if (has_stray_index(bench, out))
+                return false;
         const char *copy = has_copy(bench) ? "next" : "copy";
         operate(bench, bench->next, NULL, copy, &none, CHILD_QUIET);
         if (!succeeded(bench->next))

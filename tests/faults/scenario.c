@@ -111,6 +111,17 @@ static void add_leftovers(const char *dir)
         tree_write(tree_path(inner, path, "etilqs_0123456789"), "half", 4);
 }
 
+/* What Chroma 1.x leaves when it is killed behind its write to the log. */
+static const char *const no_records[] = {
+        "DELETE FROM embeddings",
+        "DELETE FROM embedding_metadata",
+        "DELETE FROM embedding_metadata_array",
+        "DELETE FROM embedding_fulltext_search",
+        "UPDATE max_seq_id SET seq_id = (SELECT min(seq_id) - 1 FROM embeddings_queue) "
+        "WHERE segment_id IN (SELECT id FROM segments WHERE scope = 'METADATA')",
+        NULL,
+};
+
 #define PYTHON "chroma-0.5.23-nopurge" /* like 0.6.3 in all that matters, with a log to clean */
 #define RUST "chroma-1.5.9-nopurge"
 
@@ -125,6 +136,31 @@ const struct scenario scenarios[] = {
           .sql = empty_log,
           .in_parts = true },
         { .name = "clean-large", .operation = "clean", .line = "", .fixture = RUST, .keep = ONE, .sql = large, .in_parts = true },
+        { .name = "commit-python",
+          .operation = "commit",
+          .line = "threads=1",
+          .fixture = PYTHON,
+          .keep = ONE,
+          .in_collection = "types" },
+        { .name = "commit-rust",
+          .operation = "commit",
+          .line = "threads=1",
+          .fixture = RUST,
+          .keep = ONE,
+          .in_collection = "types" },
+        { .name = "commit-records",
+          .operation = "commit",
+          .line = "threads=1 keep=0",
+          .fixture = RUST,
+          .keep = ONE,
+          .sql = no_records,
+          .in_collection = "types" },
+        { .name = "commit-new",
+          .operation = "commit",
+          .line = "threads=1",
+          .fixture = "chroma-0.4.24",
+          .keep = "'unpersisted'",
+          .in_collection = "unpersisted" },
         { .name = "fts-stale", .operation = "rebuild-fts", .line = "", .fixture = PYTHON, .keep = TWO, .sql = stale_text },
         { .name = "fts-no-shadow",
           .operation = "rebuild-fts",

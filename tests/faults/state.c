@@ -1,6 +1,6 @@
 /*
  * Rows count in the order of their rowids, but these themselves only where they are a column: VACUUM may change others. A time that was taken while the
- * harness ran counts as "now", and the sentinel row of the log has an id by chance.
+ * harness ran counts as "now", the sentinel row of the log has an id by chance, and so has the segment of a new index (state_ids.h).
  */
 #include "tests/faults/state.h"
 
@@ -15,6 +15,7 @@
 
 #include "ops/db.h"
 #include "tests/faults/aside.h"
+#include "tests/faults/state_ids.h"
 #include "tests/faults/tree.h"
 
 #define SENTINEL "chromafs-sentinel-"
@@ -43,7 +44,7 @@ static bool is_now(const char *text)
         return strlen(text) == 19 && text[4] == '-' && text[10] == ' ' && strcmp(text, start) >= 0;
 }
 
-static void hash_value(XXH3_state_t *hash, sqlite3_stmt *stmt, int column)
+static void hash_value(XXH3_state_t *hash, const struct state_ids *ids, sqlite3_stmt *stmt, int column)
 {
         int type = sqlite3_column_type(stmt, column);
         const void *bytes = type == SQLITE_BLOB ? sqlite3_column_blob(stmt, column) : sqlite3_column_text(stmt, column);
@@ -54,6 +55,11 @@ static void hash_value(XXH3_state_t *hash, sqlite3_stmt *stmt, int column)
                 size = 0;
         if (type == SQLITE_TEXT && strncmp(bytes, SENTINEL, strlen(SENTINEL)) == 0)
                 size = (int) strlen(SENTINEL);
+        const char *segment = type == SQLITE_TEXT ? state_ids_name(ids, bytes) : NULL;
+        if (segment != NULL) {
+                bytes = segment;
+                size = (int) strlen(segment);
+        }
         (void) XXH3_64bits_update(hash, &type, sizeof(type));
         (void) XXH3_64bits_update(hash, &size, sizeof(size));
         if (size > 0)
@@ -61,7 +67,7 @@ static void hash_value(XXH3_state_t *hash, sqlite3_stmt *stmt, int column)
 }
 
 /* Writes "LABEL ROWS HASH", or the error that reading them ends with. */
-static void hash_rows(FILE *out, sqlite3 *db, const char *label, sqlite3_stmt *stmt)
+static void hash_rows(FILE *out, sqlite3 *db, const struct state_ids *ids, const char *label, sqlite3_stmt *stmt)
 {
         XXH3_state_t *hash = XXH3_createState();
         if (hash == NULL)
@@ -71,7 +77,7 @@ static void hash_rows(FILE *out, sqlite3 *db, const char *label, sqlite3_stmt *s
         int r;
         while ((r = sqlite3_step(stmt)) == SQLITE_ROW) {
                 for (int i = 0; i < sqlite3_column_count(stmt); i++)
-                        hash_value(hash, stmt, i);
+                        hash_value(hash, ids, stmt, i);
                 rows++;
         }
         (void) fprintf(out, "%s %lu %016llx %s\n", label, rows, (unsigned long long) XXH3_64bits_digest(hash),
@@ -79,7 +85,7 @@ static void hash_rows(FILE *out, sqlite3 *db, const char *label, sqlite3_stmt *s
         (void) XXH3_freeState(hash);
 }
 
-static void dump_table(FILE *out, sqlite3 *db, const char *name)
+static void dump_table(FILE *out, sqlite3 *db, const struct state_ids *ids, const char *name)
 {
         char *label = sqlite3_mprintf("table %s", name);
         char *ordered = sqlite3_mprintf("SELECT * FROM \"%w\" ORDER BY rowid", name);
@@ -87,7 +93,7 @@ static void dump_table(FILE *out, sqlite3 *db, const char *name)
         sqlite3_stmt *stmt = NULL;
         if (sqlite3_prepare_v2(db, ordered, -1, &stmt, NULL) == SQLITE_OK ||
             sqlite3_prepare_v2(db, plain, -1, &stmt, NULL) == SQLITE_OK)
-                hash_rows(out, db, label, stmt);
+                hash_rows(out, db, ids, label, stmt);
         else
                 (void) fprintf(out, "%s: %s\n", label, sqlite3_errmsg(db));
         (void) sqlite3_finalize(stmt);
@@ -103,7 +109,7 @@ static void check_fts(FILE *out, sqlite3 *db, const char *name)
         sqlite3_free(sql);
 }
 
-static void dump_entry(FILE *out, sqlite3 *db, const char *type, const char *name, const char *sql)
+static void dump_entry(FILE *out, sqlite3 *db, const struct state_ids *ids, const char *type, const char *name, const char *sql)
 {
         (void) fprintf(out, "schema %s %s %016llx\n", type, name, (unsigned long long) XXH3_64bits(sql, strlen(sql)));
         if (strcmp(type, "table") != 0)
@@ -111,10 +117,10 @@ static void dump_entry(FILE *out, sqlite3 *db, const char *type, const char *nam
         if (strncmp(sql, "CREATE VIRTUAL", 14) == 0)
                 check_fts(out, db, name);
         else
-                dump_table(out, db, name);
+                dump_table(out, db, ids, name);
 }
 
-static void dump_schema(FILE *out, sqlite3 *db)
+static void dump_schema(FILE *out, sqlite3 *db, const struct state_ids *ids)
 {
         sqlite3_stmt *stmt = NULL;
         int r = sqlite3_prepare_v2(db, "SELECT type, name, ifnull(sql, '') FROM sqlite_master ORDER BY type, name", -1, &stmt,
@@ -122,7 +128,7 @@ static void dump_schema(FILE *out, sqlite3 *db)
         while (r == SQLITE_OK || r == SQLITE_ROW) {
                 r = sqlite3_step(stmt);
                 if (r == SQLITE_ROW)
-                        dump_entry(out, db, (const char *) sqlite3_column_text(stmt, 0),
+                        dump_entry(out, db, ids, (const char *) sqlite3_column_text(stmt, 0),
                                    (const char *) sqlite3_column_text(stmt, 1), (const char *) sqlite3_column_text(stmt, 2));
         }
         if (r != SQLITE_DONE)
@@ -140,14 +146,18 @@ static void check_integrity(FILE *out, sqlite3 *db)
         (void) sqlite3_finalize(stmt);
 }
 
-static void dump_database(FILE *out, const char *path)
+/* The list of files comes first. */
+static void dump_database(FILE *out, char *list, const char *path)
 {
         sqlite3 *db = NULL;
         if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
                 (void) fprintf(out, "database: %s\n", sqlite3_errmsg(db));
         (void) sqlite3_exec(db, "PRAGMA synchronous=OFF", NULL, NULL, NULL);
+        struct state_ids *ids = state_ids_read(db);
+        state_ids_list(out, ids, list);
         check_integrity(out, db);
-        dump_schema(out, db);
+        dump_schema(out, db, ids);
+        state_ids_free(ids);
         (void) sqlite3_close(db);
 }
 
@@ -178,19 +188,32 @@ struct place {
         const char *dir, *scratch;
 };
 
+static char *list_files(const char *dir)
+{
+        char *list = NULL;
+        size_t size = 0;
+        FILE *out = open_memstream(&list, &size);
+        if (out == NULL)
+                give_up("memory");
+        tree_list(out, dir, is_database_or_ours);
+        (void) fclose(out);
+        return list;
+}
+
 static void write_state(FILE *out, void *context)
 {
         const struct place *place = context;
         char path[TREE_PATH];
         struct stat st;
-        tree_list(out, place->dir, is_database_or_ours);
         if (stat(tree_path(path, place->dir, DB_FILE), &st) < 0) {
                 (void) fprintf(out, "no %s\n", DB_FILE);
                 return;
         }
         (void) fprintf(out, "file %s %o %u:%u\n", DB_FILE, st.st_mode & 07777, st.st_uid, st.st_gid);
         copy_database(place->dir, place->scratch);
-        dump_database(out, tree_path(path, place->scratch, DB_FILE));
+        char *list = list_files(place->dir);
+        dump_database(out, list, tree_path(path, place->scratch, DB_FILE));
+        free(list);
         forget_database(out, place->scratch);
 }
 
