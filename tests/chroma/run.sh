@@ -28,6 +28,9 @@ tests() {
     echo "hnsw_same: 0.6.3 1.5.9"
     echo "hnsw_load: $(cd tests/fixtures && printf '%s\n' chroma-*.tar.xz | sed 's/^chroma-//; s/[.]tar[.]xz$//' | tr '\n' ' ')"
     echo "operations: $(cd tests/fixtures && printf '%s\n' chroma-*.tar.xz | sed 's/^chroma-//; s/[.]tar[.]xz$//' | tr '\n' ' ')"
+    echo "commit_metadata: $VERSIONS"
+    echo "commit_live: 0.4.24 0.6.3 1.5.9"
+    echo "commit: $(cd tests/fixtures && printf '%s\n' chroma-*.tar.xz | sed 's/^chroma-//; s/[.]tar[.]xz$//' | tr '\n' ' ')"
 }
 
 give_up() {
@@ -50,7 +53,7 @@ trap 'rm -rf "$links"' EXIT
 trap 'exit 1' HUP INT TERM
 make_links "$links"
 "$here/venvs.sh" || give_up 'the environments of the Chroma releases could not be made'
-[ -n "${CHROMAFS-}" ] || make -s all build/tests/faults/faults build/tests/bench/hnsw_recall build/tests/chroma/hnsw_build fixtures ||
+[ -n "${CHROMAFS-}" ] || make -s all build/tests/faults/faults build/tests/bench/hnsw_recall build/tests/chroma/hnsw_build build/tests/chroma/commit_metadata fixtures ||
     give_up 'chromafs could not be built'
 status=0
 CI=true JOBS=${JOBS:-2} CHROMAFS_CHROMA=$here LOGS=${LOGS:-build/results/chroma-logs} \
