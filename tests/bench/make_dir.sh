@@ -4,6 +4,7 @@
 #        make_dir.sh log BASE DIR [ROWS [DIMENSION [COLLECTIONS]]]
 #        make_dir.sh applied BASE DIR [ROWS [DIMENSION [COLLECTIONS]]]
 #        make_dir.sh documents BASE DIR [RECORDS]
+#        make_dir.sh pending BASE DIR [ROWS [DIMENSION [both]]]
 # Makes a large persist directory in DIR, which must not exist yet, from the tables of BASE (the chroma.sqlite3 of a fixture of Chroma 0.6.3,
 # so that Chroma itself accepts it):
 #   records      one collection, its index with one deleted element for every ten records, a full-text row for each record,
@@ -12,10 +13,13 @@
 #   log          rows of the write-ahead log and nothing else: ADDs with a vector, a document and some metadata, of each collection in turn
 #   applied      the same, and both segments have applied all of them: the vectors are in the indexes, and the records in table embeddings (without
 #                metadata: what a VACUUM copies besides is small). A collection has 17 rows at least.
+#   pending      one collection, as Chroma leaves it before it first saves an index: its rows are in the log, and its records in the tables; with `both`
+#                the metadata segment has applied nothing either
 #   documents    one collection whose vectors were never saved; each record has a document of some 40 words, and the full-text index is there
 set -eu
 MAKE_INDEX=${MAKE_INDEX:-$(dirname "$0")/make_index}
 MAKE_LOG=${MAKE_LOG:-$(dirname "$0")/make_log}
+MAKE_PENDING=${MAKE_PENDING:-$(dirname "$0")/make_pending}
 
 say_sql() { printf '%s\n' "$@"; }
 
@@ -122,6 +126,8 @@ documents_sql() {
     say_sql "INSERT INTO embedding_fulltext_search(rowid,string_value) SELECT id,string_value FROM embedding_metadata WHERE key='chroma:document';"
 }
 
+pending_sql() { awk -v dimension="$1" "$awk_ids"' BEGIN { collection(1, "pending", dimension) }'; }
+
 # apply DIR: runs the SQL of stdin; only speed, the directory need not survive the machine
 apply() {
     { say_sql 'PRAGMA journal_mode=OFF;' 'PRAGMA synchronous=OFF;' 'BEGIN;' && empty_tables && cat && say_sql 'COMMIT;' 'VACUUM;'; } |
@@ -147,6 +153,10 @@ applied)
     segment_dirs "$dir" "$count" | xargs mkdir
     segment_dirs "$dir" "$count" | xargs -I SEGMENT "$MAKE_INDEX" SEGMENT $((rows / count)) "$dimension" 100000000
     "$MAKE_LOG" "$dir/chroma.sqlite3" "$(segment_dirs "$dir" 1)" "$rows" "$dimension" "$count"
+    ;;
+pending)
+    pending_sql "${5:-384}" | apply "$dir"
+    "$MAKE_PENDING" "$dir/chroma.sqlite3" 1 "${4:-20000}" "${5:-384}" ${6+"$6"}
     ;;
 documents) documents_sql "${4:-100000}" | apply "$dir" ;;
 *) exit 2 ;;
