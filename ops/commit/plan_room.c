@@ -31,7 +31,7 @@
 #define BYTES_PER_ROW 1024
 #define PAGES_PER_ROW 16 /* of tables and indexes that a record touches */
 #define AT_LEAST (1u << 20)
-#define PROGRAM_BYTES (8u << 20) /* of the worker itself, and its cache of the database */
+#define PROGRAM_BYTES (16u << 20) /* of the worker itself, and what its libraries keep */
 
 /* Seconds of an insertion on average: per element that it looks at, and for each dimension of that. */
 #define LOOK_SECONDS 0.5e-6
