@@ -31,6 +31,7 @@
 #define BYTES_PER_ROW 1024
 #define PAGES_PER_ROW 16 /* of tables and indexes that a record touches */
 #define AT_LEAST (1u << 20)
+#define CACHE_BYTES (32u << 20)   /* what write_db.c gives SQLite */
 #define PROGRAM_BYTES (16u << 20) /* of the worker itself, and what its libraries keep */
 
 /* Seconds of an insertion on average: per element that it looks at, and for each dimension of that. */
@@ -112,11 +113,19 @@ static double seconds(const struct commit_plan *plan)
         return fmin((plan->builds ? index_seconds(plan) : 0) + records + log_rows(plan) * SECONDS_PER_ROW, SECONDS_MAX);
 }
 
+/* SQLite's cache is filled when the memory of the index is free again. */
+static uint64_t memory(const struct commit_plan *plan)
+{
+        uint64_t building = plan->builds ? commit_vector_memory(plan->vector) : 0, tables = database_room(plan);
+        uint64_t writing = plan->record_rows == 0 ? 0 : tables < CACHE_BYTES ? tables : CACHE_BYTES;
+        return times_plus(building > writing ? building : writing, 1, PROGRAM_BYTES);
+}
+
 void commit_plan_estimate(struct commit_plan *plan)
 {
         if (!commit_plan_has_work(plan))
                 return;
-        plan->memory = times_plus(plan->builds ? commit_vector_memory(plan->vector) : 0, 1, PROGRAM_BYTES);
+        plan->memory = memory(plan);
         plan->disk = times_plus(plan->builds ? commit_vector_disk(plan->vector) : 0, 1, database_room(plan));
         plan->seconds = seconds(plan);
 }
