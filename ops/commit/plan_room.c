@@ -9,12 +9,13 @@
  * otherwise, and as estimated here):
  *
  *   2,000 × 384  0.10, 0.15       20,000 × 8   0.04, 0.05       20,000 × 128   0.12, 0.12       100,000 × 32   0.12, 0.10
- *   5,000 × 1536 0.62, 0.63       20,000 × 32  0.07, 0.07       20,000 × 384   0.26, 0.26       100,000 × 128* 0.20, 0.18
+ *   5,000 × 1536 0.62, 0.63       20,000 × 32  0.07, 0.07       20,000 × 384   0.29, 0.26       100,000 × 128* 0.20, 0.18
  *   20,000 × 32, M 8 0.06, 0.06; M 48 0.10, 0.10; ef 300 0.19, 0.20                             1,000,000 × 8* 0.11, 0.14
  *
- * (*: a whole commit, of which inserting is nearly all.) With two threads each takes as much of a processor as with one, within a tenth. An update mends the links of all that were linked to the element, on one thread, and took 2.0 ms
- * where an insertion is estimated at 0.33. To load, write and check an index of 1,000,000 × 8 took 2.7 s; 1,000,000 rows of the log that were applied, to look at them three times, 5.5 s with the pickle; a record with four keys and a
- * document of 120 bytes 45 us, with one of 4.8 KB 240 us.
+ * (*: a whole commit, of which inserting is nearly all. Whole commits of 20,000 × 384 took 0.25 to 0.31.) With two threads each takes as much of a processor as with one, within a tenth;
+ * what that makes of the clock's time was not measured. An update mends the links of all that were linked to the element, on one thread, and took 2.0 ms where an insertion is estimated at
+ * 0.33. To load, write and check an index of 1,000,000 × 8 took 2.7 s; 1,000,000 rows of the log that were applied, to look at them three times, 5.5 s with the pickle; a record
+ * with four keys and a document of 120 bytes 45 us, with one of 4.8 KB 240 us.
  */
 #include <errno.h>
 #include <inttypes.h>
