@@ -20,6 +20,7 @@
 #include "ops/index_summary.h"
 #include "ops/commit/switch_parts.h"
 #include "ops/operation/file_copy.h"
+#include "ops/operation/guard.h"
 #include "ops/operation/plain_dir.h"
 #include "ops/operation/state_dir_parts.h"
 
@@ -28,7 +29,6 @@ struct commit_switch {
         struct switch_note note;
         const char *operation;
         unsigned keep_days;
-        bool alone;  /* the guard vouches for it that nobody else writes */
         int fd;      /* of the new directory */
         bool noted;  /* the note is there */
         bool staged; /* stage/<new> is, or <new> when it is placed */
@@ -74,7 +74,6 @@ int commit_switch_begin(struct operation *op, const struct segment *segment, str
         s->state = op->state;
         s->operation = op->type->name;
         s->keep_days = op->command->keep_days;
-        s->alone = !op->live;
         if (!segment->id_is_uuid)
                 return error_set(&op->error, EILSEQ, "the id of the vector segment is no UUID");
         memcpy(s->note.old, segment->id.bytes, SEGMENT_ID_SIZE);
@@ -111,14 +110,19 @@ static int open_model(int persist_fd, int old_fd, const char *name, struct error
 static int finish_file(const struct commit_switch *s, int old_fd, const char *name, struct error *e)
 {
         CLEANUP(close)
-        int to = openat(s->fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+        int to = openat(s->fd, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         if (to < 0)
                 return errno == ENOENT ? 0 : error_set(e, errno, "%s of the new index can't be opened: %s", name, strerror(errno));
         CLEANUP(close)
         int from = open_model(state_dir_persist_fd(s->state), old_fd, name, e);
         if (from < 0)
                 return error_set(e, -from, "%s of the old index can't be opened: %s", name, strerror(-from));
-        int r = file_copy_attributes(from, to, false, e);
+        int r = switch_check_made(s->fd, to, name, e);
+        if (r == 0)
+                r = switch_check_model(from, name, e);
+        if (r < 0)
+                return r;
+        r = file_copy_attributes(from, to, false, e);
         if (r == 0 && fsync(to) < 0)
                 r = error_set(e, errno, "%s of the new index can't be synced: %s", name, strerror(errno));
         return r < 0 ? error_prefix(e, r, "%s of the new index", name) : 0;
@@ -190,6 +194,16 @@ int commit_switch_write(struct commit_switch *s, struct write_db *w, struct erro
 
 /* The end. */
 
+/* Someone may have come since the operation began: where the kernel does not tell of the files, the guard is asked again. */
+static bool is_in_use(int persist_fd, const char *id)
+{
+        struct guard_finding found = { 0 };
+        enum switch_held held = switch_dir_held(persist_fd, id);
+        if (held != HELD_UNKNOWN)
+                return held == HELD_YES;
+        return guard_look(persist_fd, &found, NULL) < 0 || found.writer || found.blind;
+}
+
 /* 0 when it is gone, 1 when it has to stay. */
 static int take_old(struct commit_switch *s, struct error *e)
 {
@@ -199,10 +213,11 @@ static int take_old(struct commit_switch *s, struct error *e)
         int r = switch_dir_present(persist, s->note.old, e);
         if (r <= 0)
                 return r;
-        enum switch_held held = switch_dir_held(persist, s->note.old);
-        if (held == HELD_YES || (held == HELD_UNKNOWN && !s->alone))
+        if (is_in_use(persist, s->note.old))
                 return 1;
-        r = trash_new(s->state, s->operation, s->keep_days, &trash, e);
+        r = switch_sync(persist, e);
+        if (r == 0)
+                r = trash_new(s->state, s->operation, s->keep_days, &trash, e);
         if (r == 0)
                 r = trash_take(trash, persist, s->note.old, e);
         if (r < 0 && trash != NULL)

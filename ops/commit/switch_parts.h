@@ -26,12 +26,21 @@ int switch_note_read(const struct state_dir *state, const char *name, struct swi
 /* Removes it, synced. */
 int switch_note_remove(struct state_dir *state, const struct switch_note *note, struct error *e);
 
+/* Whether the file is the one that was made in the new directory, as far as that can be told. -EPERM when it is another one. */
+int switch_check_made(int dirfd, int fd, const char *name, struct error *e);
+
+/* Whether the new file may have the attributes of this one. -EPERM when it may not. */
+int switch_check_model(int fd, const char *name, struct error *e);
+
 struct switch_ids { /* which of the two table `segments` has */
         bool has_new, has_old;
 };
 
 /* Reads the database anew, as whoever opens it next will find it. Not while this process has it open for writing. */
 int switch_ids_read(int persist_fd, const struct switch_note *note, struct switch_ids *ret, struct error *e);
+
+/* Before the directory that a COMMIT made useless is moved: a journal that is gone, but whose going is not on the disk, would come back with the power, and bring the old id with it. */
+int switch_sync(int persist_fd, struct error *e);
 
 /* Whether the directory is there: 1, 0, or a failure, after which nobody may take it for gone. */
 int switch_dir_present(int persist_fd, const char *id, struct error *e);

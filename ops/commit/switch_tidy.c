@@ -147,6 +147,11 @@ int switch_ids_read(int persist_fd, const struct switch_note *note, struct switc
         return r;
 }
 
+int switch_sync(int persist_fd, struct error *e)
+{
+        return plain_dir_sync(persist_fd, "the directory", e);
+}
+
 int switch_dir_present(int persist_fd, const char *id, struct error *e)
 {
         struct stat st;
@@ -190,7 +195,9 @@ static int take_if_there(struct state_dir *state, struct trash **trash, const ch
         int persist = state_dir_persist_fd(state), r = switch_dir_present(persist, id, e);
         if (r <= 0)
                 return r;
-        r = *trash == NULL ? trash_new(state, TIDY, COMMAND_KEEP_DAYS, trash, e) : 0;
+        r = switch_sync(persist, e);
+        if (r == 0 && *trash == NULL)
+                r = trash_new(state, TIDY, COMMAND_KEEP_DAYS, trash, e);
         return r < 0 ? r : trash_take(*trash, persist, id, e);
 }
 
@@ -211,10 +218,17 @@ static int take_unused(struct state_dir *state, const struct switch_note *note, 
         return r;
 }
 
+/* A directory that this user can't move costs room, and nothing else: no operation is refused for it. info.json shows it as an orphan. */
+static bool has_to_stay(int r)
+{
+        return r == -EACCES || r == -EPERM || r == -EBUSY || r == -EXDEV;
+}
+
 int commit_switch_tidy(struct state_dir *state, const char *name, struct error *e)
 {
         struct switch_note note;
         struct switch_ids ids = { 0 };
+        struct error why = { 0 };
         int persist = state_dir_persist_fd(state), r = switch_note_read(state, name, &note, e);
         if (r <= 0)
                 return r;
@@ -224,8 +238,8 @@ int commit_switch_tidy(struct state_dir *state, const char *name, struct error *
         if ((!ids.has_old && switch_dir_held(persist, note.old) == HELD_YES) ||
             (!ids.has_new && switch_dir_held(persist, note.id) == HELD_YES))
                 return 1;
-        r = take_unused(state, &note, &ids, e);
+        r = take_unused(state, &note, &ids, &why);
         if (r == 0)
-                r = switch_note_remove(state, &note, e);
-        return r < 0 ? r : 1;
+                r = switch_note_remove(state, &note, &why);
+        return r == 0 || has_to_stay(r) ? 1 : error_set(e, -r, "%s", why.text);
 }
