@@ -7,6 +7,8 @@
 
 #include "fs/tree.h"
 #include "ops/json.h"
+#include "ops/commit/reject.h"
+#include "ops/operation/state_dir.h"
 
 static bool has_control(const struct node_type *directory, const char *control)
 {
@@ -253,6 +255,17 @@ static void database_problems(const struct request *request, const struct catalo
                     "it opens the directory");
 }
 
+/* Whoever cleans the log after a commit has these rows nowhere else. */
+static void rejected_problems(const struct request *request, struct json_object *problems)
+{
+        const struct file_stamp file = file_stamp_at(observer_dirfd(request->mount->observer), STATE_DIR "/" REJECTED_FILE);
+        if (file.present && file.size > 0)
+                add(problems, "rejected_rows", "", NULL,
+                    "rows of the write-ahead log that commit could not apply are in " STATE_DIR "/" REJECTED_FILE
+                    " of the directory (%llu bytes): see what they are, then move that file away",
+                    (unsigned long long) file.size);
+}
+
 static void fts_problems(const struct fts_result *fts, struct json_object *problems)
 {
         struct json_object *cure = command(&tree_root, "", "rebuild-fts");
@@ -276,6 +289,7 @@ void directory_problems(struct request *request, const struct orphans *orphans, 
                 add(problems, "orphan_wal_rows", "", command(&tree_root, "", "clean-orphans"),
                     "%llu rows of the write-ahead log belong to no collection", (unsigned long long) orphan_entries);
         fts_problems(fts, problems);
+        rejected_problems(request, problems);
         if (log_failure->code < 0)
                 add(problems, "unreadable", "wal.jsonl", NULL, "%s", log_failure->text);
 }

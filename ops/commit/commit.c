@@ -128,11 +128,14 @@ static int explain(struct operation *op, const struct commit_result *result, int
 {
         if (r == -EINTR || r == -ECANCELED)
                 r = error_set(&op->error, ECANCELED, "commit was cancelled: %s",
-                              result->committed == 0 ? "the directory is as it was" : "the collection that it was at is as it was");
-        if (result->committed > 0) {
+                              result->committed == 0 || op->command->dry_run ? "the directory is as it was"
+                                                                             : "the collection that it was at is as it was");
+        if (result->committed > 0 && !op->command->dry_run) {
                 struct error before = op->error;
-                r = error_set(&op->error, -r, "%.420s; %llu collections were committed before", before.text,
-                              (unsigned long long) result->committed);
+                r = error_set(&op->error, -r,
+                              result->committed == 1 ? "%.420s; %llu collection was committed before"
+                                                     : "%.420s; %llu collections were committed before",
+                              before.text, (unsigned long long) result->committed);
         }
         return r;
 }
@@ -168,7 +171,8 @@ const struct operation_type operation_commit = {
         .summary = "Applies the write-ahead log to the segments of each collection, so that Chroma has nothing to read again",
         .forced = "it goes on, and nothing is lost: the new index is a new directory, and the old one stays while that process has "
                   "it open; "
-                  "that process uses the old one until it starts again, and its writes wait meanwhile",
+                  "that process uses the old one until it starts again, Chroma 1.x until its next request, and its writes wait "
+                  "meanwhile",
         .options = options,
         .run = run,
 };

@@ -99,6 +99,8 @@ int reject_file_open(struct state_dir *state, struct reject_file *ret, struct er
         CLEANUP(close)
         int fd = open_or_make(state, e);
         int r = fd < 0 ? fd : check_own(state, fd, &st, e);
+        if (r == 0)
+                r = plain_dir_sync(state_dir_fd(state), STATE_DIR, e); /* who made it may have been killed before */
         if (r < 0)
                 return r;
         XXH3_state_t *hash = XXH3_createState();
