@@ -21,6 +21,7 @@ end() {
     umount "$WORK/merged"
     umount "$WORK/upper"
 }
+status=0
 trap 'status=$?; end; trap - EXIT; exit "$status"' EXIT
 
 old=$(sql merged "SELECT s.id FROM segments s JOIN collections c ON s.collection = c.id WHERE s.scope = 'VECTOR' AND c.name = 'types'")
