@@ -30,6 +30,7 @@ tests() {
     echo "operations: $(cd tests/fixtures && printf '%s\n' chroma-*.tar.xz | sed 's/^chroma-//; s/[.]tar[.]xz$//' | tr '\n' ' ')"
     echo "commit_metadata: $VERSIONS"
     echo "commit_live: 0.4.24 0.6.3 1.5.9"
+    echo "commit_busy: 0.4.24 0.6.3 1.5.9"
     echo "commit: $(cd tests/fixtures && printf '%s\n' chroma-*.tar.xz | sed 's/^chroma-//; s/[.]tar[.]xz$//' | tr '\n' ' ')"
 }
 
