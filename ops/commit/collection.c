@@ -78,6 +78,8 @@ static int stage(struct commit_plan *plan, struct db *db, struct commit_switch *
                 r = operation_progress(op, "placing", 0, 0);
         if (r == 0)
                 r = commit_switch_place(s, &op->error);
+        if (r == -EPERM)
+                return error_prefix(&op->error, r, "collection %s", plan->id);
         if (r < 0)
                 return r;
         *ret = TAKE(s);

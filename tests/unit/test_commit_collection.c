@@ -358,7 +358,7 @@ static void test_cancelled_between_two(void **state)
         clean_dir_log(&d, 15, 0, 2, "id5", true);
         struct operation_sink sink = { .cancelled = after_the_first, .progress = take_a_while };
         struct json_object *result = run_with("", NULL, &sink, -ECANCELED, &e);
-        assert_non_null(strstr(e.text, "1 collections were committed before"));
+        assert_non_null(strstr(e.text, "1 collection was committed before"));
         assert_string_equal(text_of_key(result_collection(result, 1), "status"), "committed");
         assert_int_equal(position_of("METADATA", 2), 14);
         json_object_put(result);
