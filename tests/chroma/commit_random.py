@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
-"""Random histories of few ids each, many of them interleaved in a log, and the judge of what became of them.
+"""Random histories of few ids each, many of them interleaved in a log. commit_random_judge.py judges what became of them.
 
 usage: commit_random.py make DIR ROWS SEED       four collections, some records through the API
        commit_random.py write DIR ROWS SEED COUNT STAGE
-                                                 the rows of a stage (1 to 3) of COUNT histories, into the log, as nobody has applied them
-       commit_random.py apply DIR ROWS SEED      Chroma applies and persists what it likes to, and is written to
-       commit_random.py ask DIR > answers.json   records, vectors and neighbours
-       commit_random.py judge ROWS THEIRS OURS   what Chroma made of the log itself, and what it says of a directory that was committed
-       commit_random.py purged DIR ROWS          says how many rows are not in the log any more
+                                                 the rows of a stage (1 to 4) of COUNT histories, into the log, as nobody has applied them
+       commit_random.py apply DIR ROWS SEED        Chroma applies and persists what it likes to, and is written to
+       commit_random.py ask DIR > answers.json     records, vectors and neighbours
+       commit_random.py purged DIR ROWS SEED     says how many rows are not in the log any more
 
 All but write and purged run with the Chroma of the version under test. ROWS tells what was written, and when a process of Chroma started.
 """
@@ -19,11 +18,10 @@ import struct
 import sys
 
 import commit_metadata
-import commit_random_batches
 from commit_metadata import ADD, DELETE, UPDATE, UPSERT
 
 DIMENSION = 8
-STAGES = 3
+STAGES = 4
 CALLS = 12  # of the API, a process and collection
 SPACE = {"euclidean": "l2", "cosine": "cosine", "inner-product": "ip", "never": "l2"}  # of each collection
 NAMES = tuple(SPACE)
@@ -109,7 +107,7 @@ def write(directory, path, seed, count, stage):
     db.commit()
 
 
-def purged(directory, path):
+def purged(directory, path, _seed):
     with open(path, encoding="utf-8") as file:
         written = sum(1 for line in file if not line.startswith('"'))
     print(written - commit_metadata.connect(directory).execute("SELECT count(*) FROM embeddings_queue").fetchone()[0])
@@ -230,85 +228,8 @@ def ask(directory):
     json.dump(result, sys.stdout)
 
 
-# --- the judge ---
-
-def is_same(a, b, space):
-    """Bits, where the space keeps them."""
-    if a is None or b is None:
-        return a is b
-    return a == b if space != "cosine" else all(abs(x - y) <= 1e-5 * max(1., abs(y)) for x, y in zip(a, b))
-
-
-def distance(space, numpy, matrix, vector):
-    if space == "l2":
-        return ((matrix - vector) ** 2).sum(axis=1)
-    if space == "cosine":
-        return 1 - matrix @ vector / numpy.linalg.norm(matrix, axis=1) / numpy.linalg.norm(vector)
-    return 1 - matrix @ vector
-
-
-def misses(space, answers):
-    """(vectors whose nearest record was not found, answers that are no record: vectors that Chroma's batches left behind, asked)"""
-    import numpy
-    ids = sorted(answers["vectors"])
-    matrix = numpy.array([answers["vectors"][record_id] for record_id in ids])
-    missed = strangers = 0
-    for record_id, (found, how_far) in answers["neighbours"].items():
-        if found not in answers["records"]:
-            strangers += 1
-            continue
-        best = float(distance(space, numpy, matrix, numpy.array(answers["vectors"][record_id])).min())
-        missed += abs(how_far - best) > 1e-3 * max(1., abs(best))
-    return missed, strangers, len(answers["neighbours"])
-
-
-def judge_vectors(name, space, rows, theirs, ours):
-    """The differences of vectors are those that the batches of Python's Chroma make, and no others (commit_random_batches.py)."""
-    replay, explained = commit_random_batches.Replay(theirs["version"], theirs[name]["parameters"], rows[name]), 0
-    for record_id in sorted(theirs[name]["records"]):
-        a, b = theirs[name]["vectors"].get(record_id), ours[name]["vectors"].get(record_id)
-        if is_same(a, b, space):
-            continue
-        if not replay.has_batches or not is_same(a, replay.by_batches(record_id), space):
-            fail("%s: %s: Chroma has %s, committed it is %s; by the batches %s; rows: %s" %
-                 (name, record_id, a, b, replay.by_batches(record_id), replay.rows_of(record_id)))
-        if not any(is_same(b, wanted, space) for wanted in replay.by_rows(record_id)):
-            fail("%s: %s: committed it is %s, by the log %s; rows: %s" % (name, record_id, b, replay.by_rows(record_id), replay.rows_of(record_id)))
-        explained += 1
-    return explained
-
-
-def judge_one(name, rows, theirs, ours):
-    a, b, space = theirs[name], ours[name], SPACE[name]
-    if a["count"] != b["count"] or a["count"] != len(a["records"]):
-        fail("%s: %d and %d records" % (name, a["count"], b["count"]))
-    for record_id in sorted(a["records"].keys() | b["records"].keys()):
-        if a["records"].get(record_id) != b["records"].get(record_id):
-            fail("%s: %s: Chroma has %s, committed it is %s" % (name, record_id, a["records"].get(record_id), b["records"].get(record_id)))
-    explained = judge_vectors(name, space, rows, theirs, ours)
-    before, after = misses(space, a), misses(space, b)  # of an index, where Chroma looks through its last batch one by one
-    if after[0] > before[0] + 1 + after[2] / 50:
-        fail("%s: %d of %d queries miss the nearest record, before commit %d" % (name, after[0], after[2], before[0]))
-    print("%s: %d records, %d with vectors, %d differ by Chroma's batches; missed by queries: %d and %d of %d; strangers: %d and %d" %
-          (name, b["count"], len(b["vectors"]), explained, before[0], after[0], after[2], before[1], after[1]))
-
-
-def judge(path, theirs_path, ours_path):
-    rows = {name: [] for name in NAMES}
-    with open(path, encoding="utf-8") as file:
-        for line in file:
-            row = json.loads(line)
-            for name in NAMES:
-                if isinstance(row, str) or row[1] == name:
-                    rows[name].append(row)
-    with open(theirs_path, encoding="utf-8") as a, open(ours_path, encoding="utf-8") as b:
-        theirs, ours = json.load(a), json.load(b)
-    for name in NAMES:
-        judge_one(name, rows, theirs, ours)
-
-
 if __name__ == "__main__":
-    if sys.argv[1] not in ("write", "purged", "judge"):
+    if sys.argv[1] not in ("write", "purged"):
         import chromadb
         VERSION = tuple(int(part) for part in chromadb.__version__.split(".")[:3])
-    {"make": make, "write": write, "apply": apply, "ask": ask, "judge": judge, "purged": purged}[sys.argv[1]](*sys.argv[2:])
+    {"make": make, "write": write, "apply": apply, "ask": ask, "purged": purged}[sys.argv[1]](*sys.argv[2:])

@@ -46,8 +46,8 @@ class Batch:
 class Disk:
     """What was persisted."""
 
-    def __init__(self):
-        self.vectors, self.total, self.position = {}, 0, 0
+    def __init__(self, vectors=None):
+        self.vectors, self.total, self.position = dict(vectors or {}), 0, 0
 
 
 class Process:
@@ -117,11 +117,10 @@ def by_row(vector, row):
 
 
 class Replay:
-    """`lines`: "start" and "end" of a process of Chroma, and rows [seq_id, collection, operation, id, vector]. Another process starts after the last one."""
+    """`lines`: "start" and "end" of a process of Chroma, and rows [seq_id, collection, operation, id, vector]. A process starts after the last line. `disk` is changed."""
 
-    def __init__(self, version, parameters, lines):
-        self.has_batches = tuple(version) < (1,)
-        self.rows, self.disk, self.process = [], Disk(), None
+    def __init__(self, version, parameters, lines, disk):
+        self.rows, self.disk, self.process = [], disk, None
         for line in lines:
             if line == "start":
                 self.start(version, parameters)
@@ -147,11 +146,16 @@ class Replay:
         return self.process.vector(record_id)
 
     def by_rows(self, record_id):
-        """What the whole log says, and what its rows say that come after what Chroma persisted."""
-        position, vectors = self.persisted
-        whole, later = None, vectors.get(record_id)
+        vector = None
         for row in self.rows_of(record_id):
-            whole = by_row(whole, row)
+            vector = by_row(vector, row)
+        return vector
+
+    def by_later_rows(self, record_id):
+        """Those that come after what was persisted before the last process."""
+        position, vectors = self.persisted
+        vector = vectors.get(record_id)
+        for row in self.rows_of(record_id):
             if row[0] > position:
-                later = by_row(later, row)
-        return whole, later
+                vector = by_row(vector, row)
+        return vector
