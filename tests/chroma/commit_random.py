@@ -4,8 +4,8 @@
 usage: commit_random.py make DIR ROWS SEED       four collections, some records through the API
        commit_random.py write DIR ROWS SEED COUNT STAGE
                                                  the rows of a stage (1 to 4) of COUNT histories, into the log, as nobody has applied them
-       commit_random.py apply DIR ROWS SEED        Chroma applies and persists what it likes to, and is written to
-       commit_random.py ask DIR > answers.json     records, vectors and neighbours
+       commit_random.py apply DIR ROWS SEED      Chroma applies and persists what it likes to, and is written to
+       commit_random.py ask DIR > answers.json   records, vectors and neighbours
        commit_random.py purged DIR ROWS SEED     says how many rows are not in the log any more
 
 All but write and purged run with the Chroma of the version under test. ROWS tells what was written, and when a process of Chroma started.
@@ -13,7 +13,6 @@ All but write and purged run with the Chroma of the version under test. ROWS tel
 import json
 import os
 import random
-import sqlite3
 import struct
 import sys
 
