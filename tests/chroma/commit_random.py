@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Random histories of few ids each, many of them interleaved in a log. commit_random_judge.py judges what became of them.
 
-usage: commit_random.py make DIR ROWS SEED       four collections, some records through the API
+usage: commit_random.py make DIR ROWS SEED       the collections, some records through the API
        commit_random.py write DIR ROWS SEED COUNT STAGE
                                                  the rows of a stage (1 to 4) of COUNT histories, into the log, as nobody has applied them
        commit_random.py apply DIR ROWS SEED      Chroma applies and persists what it likes to, and is written to
@@ -21,9 +21,12 @@ from commit_metadata import ADD, DELETE, UPDATE, UPSERT
 
 DIMENSION = 8
 STAGES = 4
+LONE = "lone"  # has one record, which is never deleted: of such an index Chroma loses updates (FORMAT 6.5)
 CALLS = 12  # of the API, a process and collection
-SPACE = {"euclidean": "l2", "cosine": "cosine", "inner-product": "ip", "never": "l2"}  # of each collection
+SPACE = {"euclidean": "l2", "cosine": "cosine", "inner-product": "ip", "never": "l2", "lone": "l2"}  # of each collection
 NAMES = tuple(SPACE)
+MANY = NAMES[:-1]
+LONE_ROWS = 40
 SAMPLE = 10  # one of so many records is looked for by its vector
 
 
@@ -35,7 +38,11 @@ def parameters(name, seed):
     """`never` is never persisted."""
     source = random.Random("%s %s" % (name, seed))
     batch = source.choice([3, 5, 7, 20, 50])
-    threshold = batch + source.choice([0, 1, 10, 100]) if name != "never" else 10 ** 6
+    threshold = batch + source.choice([0, 1, 10, 100])
+    if name == LONE:
+        batch = threshold = 3
+    elif name == "never":
+        threshold = 10 ** 6
     return {"hnsw:space": SPACE[name], "hnsw:batch_size": batch, "hnsw:sync_threshold": threshold,
             "hnsw:construction_ef": 200, "hnsw:search_ef": 200}
 
@@ -67,10 +74,10 @@ class Histories:
         self.values = commit_metadata.Rows(db, seed, False)
         self.rust = self.values.rust
 
-    def row(self, record_id, n):
+    def row(self, record_id, n, operations):
         """1.x can't open a collection any more after an ADD or UPSERT without a vector."""
         source = self.source
-        operation = source.choice([ADD, ADD, UPDATE, UPDATE, UPSERT, UPSERT, DELETE, DELETE])
+        operation = source.choice(operations)
         chance = {ADD: .9, UPSERT: .9, UPDATE: .6, DELETE: 0}[operation]
         has_vector = source.random() < chance or self.rust and operation in (ADD, UPSERT)
         metadata = {} if operation == DELETE else self.values.metadata(n % 7)
@@ -84,7 +91,10 @@ class Histories:
             first, width = source.random(), source.choice([20 / (5 * self.count), 20 / (5 * self.count), .1, 1])
             for _ in range(source.randint(1, 8)):
                 moment = (first + source.random() * width) % 1
-                found.append((moment, NAMES[number % len(NAMES)], self.row(source.choice(ids), number)))
+                found.append((moment, MANY[number % len(MANY)], self.row(source.choice(ids), number, [ADD, UPDATE, UPSERT, DELETE])))
+        for _ in range(LONE_ROWS):
+            # None in the third stage: an update that is applied again is not seen to be lost.
+            found.append(((source.choice([0, 1, 3]) + source.random()) / STAGES, LONE, self.row("api-0", 0, [UPDATE, UPSERT])))
         return sorted(found, key=lambda entry: entry[0])
 
     def stage(self, number):
@@ -143,11 +153,13 @@ class Caller:
         source = self.source
         some = source.sample(range(60), source.randint(1, 9))
         operation = source.choice([ADD, UPDATE, UPSERT, DELETE])
+        if self.collection.name == LONE:
+            return self.call(UPDATE, ["api-0"])
         ids = ["api-%d" % n for n in some]
         if operation == ADD and source.random() < .7:
             ids = ["api-%s-%d-%d" % (process, self.new, n) for n in some]
             self.new += 1
-        self.call(operation, ids[:1] if operation == DELETE else ids)
+        return self.call(operation, ids[:1] if operation == DELETE else ids)
 
 
 def call_all(directory, client, path, seed):
@@ -158,7 +170,7 @@ def call_all(directory, client, path, seed):
         vectors_of(client, collection)
         caller = Caller(directory, collection, log, random.Random("%s %s %s" % (seed, process, name)))
         if process == 0:
-            caller.call(ADD, ["api-%d" % n for n in range(45)])
+            caller.call(ADD, ["api-%d" % n for n in range(1 if name == LONE else 45)])
         for _ in range(CALLS):
             caller.random_call(process)
     log.process("end")

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Random histories of few ids each, interleaved in four collections: Chroma says the same of a directory where it applied the log itself, and of one that was committed, also
+# Random histories of few ids each, interleaved in four collections, and updates of a lone record in a fifth: Chroma says the same of a directory where it applied the log itself, and of one that was committed, also
 # after a clean, and after it has gone on with both, which then get more rows and another commit. Parts of the log lie behind what Chroma persisted, or are purged. What
 # Chroma's own batches do otherwise is told apart row by row (commit_random_batches.py).
 # SEED and HISTORIES can be given; with FULL=1 there are 10,000, of a seed that changes.

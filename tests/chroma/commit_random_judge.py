@@ -7,14 +7,14 @@ THEIRS is what Chroma says of a directory whose log it applied itself, OURS of o
 many lines, after which Chroma said COMMITTED of it.
 
 Records, documents and metadata have to be the same. So have the vectors, but where a batch of Python's Chroma does not do what its rows say (commit_random_batches.py): there Chroma must have what
-the batches make, and the committed directory what the rows say.
+the batches make, and the committed directory what the rows say. The record of the collection that has only one may be an older one in Chroma, which does not persist its updates.
 """
 import json
 import sys
 
 import numpy
 
-from commit_random import NAMES, SPACE
+from commit_random import LONE, NAMES, SPACE
 from commit_random_batches import Disk, Replay
 
 
@@ -49,6 +49,11 @@ class Judge:
         """What the whole log says, and what the rows say that come after what was persisted."""
         return self.whole.by_rows(record_id), self.since.by_later_rows(record_id)
 
+    def is_lost(self, record_id):
+        """Chroma has a vector of an earlier row of the only element, and the committed directory that of the last one."""
+        earlier = [row[4] for row in self.whole.rows_of(record_id)]
+        return self.name == LONE and self.theirs.get(record_id) in earlier and self.ours.get(record_id) == self.whole.by_rows(record_id)
+
     def is_explained(self, record_id):
         theirs, ours, by_batches = self.theirs.get(record_id), self.ours.get(record_id), self.whole.by_batches(record_id)
         return is_same(theirs, by_batches, self.space) and any(is_same(ours, vector, self.space) for vector in self.wanted(record_id))
@@ -57,7 +62,7 @@ class Judge:
         """How many differ, and are explained."""
         different = [i for i in ids if not is_same(self.theirs.get(i), self.ours.get(i), self.space)]
         for i in different:
-            if not self.has_batches or not self.is_explained(i):
+            if not self.is_lost(i) and not (self.has_batches and self.is_explained(i)):
                 fail("%s: %s: Chroma has %s, and by its batches %s; committed it is %s, and by the rows %s: %s" %
                      (self.name, i, self.theirs.get(i), self.whole.by_batches(i), self.ours.get(i), self.wanted(i), self.whole.rows_of(i)))
         return len(different)
@@ -103,7 +108,7 @@ def judge_one(name, lines, theirs, ours, committed):
     # Chroma looks through its last batch one by one, and has less to find in an index.
     if after[0] > before[0] + 1 + asked / 50:
         fail("%s: %d of %d queries miss the nearest record, in Chroma %d" % (name, after[0], asked, before[0]))
-    print("%s: %d records, %d with vectors, %d differ by Chroma's batches; missed by %d and %d of %d queries; strangers: %d and %d" %
+    print("%s: %d records, %d with vectors, %d differ by what Chroma does; missed by %d and %d of %d queries; strangers: %d and %d" %
           (name, ours[name]["count"], len(ours[name]["vectors"]), explained, before[0], after[0], asked, before[1], after[1]))
 
 
