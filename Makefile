@@ -86,6 +86,8 @@ ALL_SRC := $(OPS_SRC) $(FS_SRC) $(UNIT_SRC) $(UNIT_LIB) $(wildcard tests/fuzz/*.
 ALL_HDR := $(wildcard ops/*.h ops/*/*.h fs/*.h tests/*/*.h)
 FIXTURES := $(patsubst tests/fixtures/%.tar.xz,%,$(wildcard tests/fixtures/*.tar.xz))
 MAN_SRC := $(wildcard man/*.scd)
+COMMANDS := scripts/chromafs-wal-backup scripts/chromafs-maintain
+UNITS := scripts/chromafs@.service scripts/chromafs-maintain@.service scripts/chromafs-maintain@.timer
 
 OPS_OBJ := $(OPS_SRC:%.c=$(BUILD)/%.o)
 FS_OBJ := $(FS_SRC:%.c=$(BUILD)/%.o)
@@ -306,17 +308,17 @@ $(BUILD)/man/%: man/%.scd
 	$(Q)scdoc <$< >$@
 
 .PHONY: install
-install: $(BUILD)/chromafs $(MAN) ## install the program, manual pages, completion, mount helper, systemd unit
+install: $(BUILD)/chromafs $(MAN) ## install the programs, manual pages, completion, mount helper, systemd units
 	install -D -m 755 $(BUILD)/chromafs '$(DESTDIR)$(BINDIR)/chromafs'
-	install -D -m 755 scripts/chromafs-wal-backup '$(DESTDIR)$(BINDIR)/chromafs-wal-backup'
+	$(foreach c,$(COMMANDS),install -D -m 755 $(c) '$(DESTDIR)$(BINDIR)/$(notdir $(c))' &&) :
 	$(foreach m,$(MAN),install -D -m 644 $(m) '$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m))' &&) :
 	$(foreach c,$(COMPLETION),install -D -m 644 $(c) '$(DESTDIR)$(COMPLETIONDIR)/$(basename $(notdir $(c)))' &&) :
-	install -D -m 644 scripts/chromafs@.service '$(DESTDIR)$(UNITDIR)/chromafs@.service'
+	$(foreach u,$(UNITS),install -D -m 644 $(u) '$(DESTDIR)$(UNITDIR)/$(notdir $(u))' &&) :
 	$(if $(SBINDIR),install -d '$(DESTDIR)$(SBINDIR)' && ln -sf mount.fuse3 '$(DESTDIR)$(SBINDIR)/mount.fuse.chromafs')
 
 .PHONY: uninstall
 uninstall: ## remove what install installed
-	rm -f '$(DESTDIR)$(BINDIR)/chromafs' '$(DESTDIR)$(BINDIR)/chromafs-wal-backup' '$(DESTDIR)$(UNITDIR)/chromafs@.service'
+	rm -f '$(DESTDIR)$(BINDIR)/chromafs' $(foreach c,$(COMMANDS),'$(DESTDIR)$(BINDIR)/$(notdir $(c))') $(foreach u,$(UNITS),'$(DESTDIR)$(UNITDIR)/$(notdir $(u))')
 	rm -f $(foreach c,$(COMPLETION),'$(DESTDIR)$(COMPLETIONDIR)/$(basename $(notdir $(c)))')
 	$(foreach m,$(MAN),rm -f '$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m))' &&) :
 	$(if $(SBINDIR),rm -f '$(DESTDIR)$(SBINDIR)/mount.fuse.chromafs')
