@@ -1,0 +1,195 @@
+#!/bin/sh
+# What chromafs-maintain does: on every fixture, where nothing is to be done, where problems ask for more, dry, without some steps, on a mount.
+# limit: 300
+# shellcheck source=tests/mount/lib.sh
+. "$CHROMAFS_LIB"
+# shellcheck source=tests/mount/helpers/control.sh
+. "${CHROMAFS_LIB%/*}/helpers/control.sh"
+# shellcheck source=tests/mount/helpers/maintain.sh
+. "${CHROMAFS_LIB%/*}/helpers/maintain.sh"
+
+# Of the fixtures: nothing of this cures that.
+IGNORE=--ignore=fragmented,ids_without_vector,orphan_labels
+
+# problems DIR: the codes of those that are listed
+problems() {
+    mount_dir "$1" "$MNT"
+    wait_measured
+    jq -r '.problems[].code' "$MNT/info.json" | sort -u | tr '\n' ' '
+    unmount
+}
+
+# no_jq: what a machine has that lacks jq
+no_jq() {
+    mkdir without
+    find /usr/bin /bin /usr/sbin /sbin -maxdepth 1 ! -type d ! -name 'jq*' ! -name 'python*' ! -name 'sqlite3' ! -name 'perl*' -exec ln -sft without {} +
+    ln -sf "$WORK/bin/chromafs" "$WORK/bin/chromafs-maintain" without/
+}
+
+each_fixture() {
+    fixtures >list
+    while read -r name <&9; do
+        copy_fixture "$name"
+        fts=$(sql "$DIR" "SELECT count(*) FROM sqlite_master WHERE name = 'embedding_fulltext_search'")
+        MAINTAIN="env PATH=$WORK/without chromafs-maintain"
+        run_maintain "$IGNORE" "$DIR"
+        MAINTAIN=$WORK/bin/chromafs-maintain
+        assert_eq 0 "$STATUS" "status with $name: $(cat err)"
+        assert_eq '' "$(cat out err)" "output with $name"
+        assert_nothing_left
+        assert_sound "$DIR"
+        assert_eq "$fts" "$(sql "$DIR" "SELECT count(*) FROM sqlite_master WHERE name = 'embedding_fulltext_search'")" "the full-text table of $name"
+        # The second run finds nothing to do.
+        before=$(contents_of "$DIR")
+        maintain "$IGNORE" "$DIR"
+        assert_eq "$before" "$(contents_of "$DIR")" "$name after a second run"
+        rm -rf "$DIR"
+    done 9<list
+}
+
+# break_it DIR: an orphan is there already; the full-text index gets a stale row, the log one for a collection that waits for the index
+break_it() {
+    change "$1" "INSERT INTO embedding_fulltext_search (rowid, string_value) VALUES (987654, 'stale');
+        INSERT INTO embeddings_queue (operation, topic, id, vector, encoding, metadata)
+            SELECT 2, 'persistent://default/default/' || id, 'late', zeroblob(4 * dimension), 'FLOAT32', '{\"chroma:document\":\"a late one\"}'
+            FROM collections WHERE name = 'unicode'"
+}
+
+what_problems_ask_for() {
+    copy_fixture chroma-1.5.9-nopurge
+    break_it "$DIR"
+    assert_eq 'fragmented fts_stale orphan_directories ' "$(problems "$DIR")" 'problems before'
+    log=$(rows "$DIR")
+    run_maintain -v --backup=backup "$IGNORE" "$DIR"
+    assert_eq '0 ' "$STATUS $(cat err)" 'status and errors'
+    assert_eq 'backup:done commit:done rebuild-fts:done clean-orphans:done clean:done ' "$(operations "$DIR")" 'operations'
+    assert_contains out 'rebuild-fts    459 documents; 1 stale rows away, 0 missing ones added'
+    assert_contains out "$log -> $(rows "$DIR") rows of the log"
+    assert_contains out "-> $(stat -c %s "$DIR/chroma.sqlite3") bytes of the database"
+    assert_contains out ": $WORK/backup"
+    assert_eq 'fragmented ' "$(problems "$DIR")" 'problems afterwards'
+    assert_eq "$log" "$(rows backup)" 'rows in the backup, which was made first'
+    assert_eq 1 "$(sql "$DIR" "SELECT count(*) FROM embeddings WHERE embedding_id = 'late'")" 'the record of the log'
+    # What no control cures is told, and only then.
+    assert_maintain 3 'collections/emptied: 100.0 % of the index are labels of deleted records' "$DIR"
+    assert_contains err '[fragmented]'
+    maintain --ignore=orphan_labels,fragmented "$DIR"
+    rm -rf "$DIR" backup
+}
+
+# A collection that commit leaves because the full-text table is gone is committed once that is there again.
+commit_again() {
+    copy_fixture chroma-1.5.9-nopurge
+    break_it "$DIR"
+    change "$DIR" 'DROP TABLE embedding_fulltext_search'
+    maintain "$IGNORE" "$DIR"
+    assert_eq 'commit:done rebuild-fts:done commit:done clean-orphans:done clean:done ' "$(operations "$DIR")" 'operations'
+    assert_eq 1 "$(sql "$DIR" "SELECT count(*) FROM embeddings WHERE embedding_id = 'late'")" 'the record of the log'
+    # Where that must not be, it is told.
+    rm -rf "$DIR"
+    copy_fixture chroma-1.5.9-nopurge
+    break_it "$DIR"
+    change "$DIR" 'DROP TABLE embedding_fulltext_search'
+    run_maintain "$IGNORE,database_damaged" --no-rebuild-fts "$DIR"
+    assert_eq 3 "$STATUS" "status without rebuild-fts: $(cat err)"
+    assert_contains err 'unicode (default_tenant, default_database): commit leaves it as it is: '
+    assert_contains err '[left]'
+    rm -rf "$DIR"
+}
+
+dry_runs() {
+    copy_fixture chroma-1.5.9-nopurge
+    break_it "$DIR"
+    fingerprint "$DIR" >before
+    run_maintain -n --backup="$WORK/backup" "$IGNORE" "$DIR"
+    assert_eq '0 ' "$STATUS $(cat err)" 'status and errors of a dry run'
+    assert_eq 'backup commit rebuild-fts clean-orphans clean' "$(cut -d ' ' -f 1 out | tr '\n' ' ' | sed 's/ $//')" 'lines of a dry run'
+    assert_nothing_left
+    fingerprint "$DIR" | diff before - >&2 || fail 'a dry run has changed something'
+    [ ! -e backup ] || fail 'a dry run has made a backup'
+    assert_maintain 3 '[fragmented]' -n -q "$DIR"
+    rm -rf "$DIR"
+}
+
+without_steps() {
+    copy_fixture chroma-1.5.9-nopurge
+    break_it "$DIR"
+    log=$(rows "$DIR") size=$(stat -c %s "$DIR/chroma.sqlite3")
+    maintain "$IGNORE" --no-commit --no-clean --no-rebuild-fts --no-clean-orphans "$DIR"
+    [ ! -e "$DIR/.chromafs/history.jsonl" ] || fail "operations without any step: $(operations "$DIR")"
+    maintain "$IGNORE" --no-commit --no-rebuild-fts --no-clean-orphans --no-vacuum "$DIR"
+    assert_eq 'clean:done ' "$(operations "$DIR")" 'operations with clean alone'
+    [ "$(rows "$DIR")" -lt "$log" ] || fail 'clean alone has deleted nothing'
+    assert_eq "$size" "$(stat -c %s "$DIR/chroma.sqlite3")" 'the size of the database without a VACUUM'
+    maintain "$IGNORE" --skip=unicode --keep=0 --threads=1 "$DIR"
+    assert_eq 0 "$(sql "$DIR" "SELECT count(*) FROM embeddings WHERE embedding_id = 'late'")" 'the record of a collection that is left out'
+    assert_eq 'threads=1 keep=0' "$(jq -r 'select(.operation == "commit") | .options | sub("^skip=[^ ]* "; "")' "$DIR/.chromafs/history.jsonl")" 'the options of commit'
+    assert_eq '' "$(find "$DIR/.chromafs/trash" -mindepth 1 2>/dev/null)" 'the trash with --keep=0'
+    assert_maintain 1 "skip: there is no collection 'no such, 100%'" "$IGNORE" --no-clean "--skip=no such, 100%" "$DIR"
+    maintain "$IGNORE" "$DIR"
+    assert_eq 1 "$(sql "$DIR" "SELECT count(*) FROM embeddings WHERE embedding_id = 'late'")" 'the record in the end'
+    rm -rf "$DIR"
+}
+
+# A mount is used as it is, and stays.
+on_a_mount() {
+    mount_fixture chroma-1.5.9-nopurge -o skip=unicode
+    break_it "$DIR"
+    run_maintain -v "$IGNORE" mnt/
+    assert_eq '0 ' "$STATUS $(cat err)" 'status and errors on a mount'
+    assert_contains out "maintained through $MNT"
+    mountpoint -q "$MNT" || fail 'it was unmounted'
+    assert_eq clean "$(status .last.operation)" 'what the mount tells'
+    assert_eq 0 "$(sql "$DIR" "SELECT count(*) FROM embeddings WHERE embedding_id = 'late'")" 'the record that the mount leaves out'
+    # Its directory has a mount of its own.
+    run_maintain -v "$IGNORE" "$DIR"
+    assert_contains out "maintained through $TMPDIR/chromafs-maintain."
+    assert_eq 1 "$(sql "$DIR" "SELECT count(*) FROM embeddings WHERE embedding_id = 'late'")" 'the record that the mount leaves out, through the directory'
+    unmount
+    mount_dir "$DIR" "$MNT" -o privacy
+    maintain "$IGNORE" "$MNT"
+    unmount
+    rm -rf "$DIR"
+}
+
+# Rows that can't be applied are told, and only once.
+rejected_rows() {
+    copy_fixture chroma-1.5.9-nopurge
+    change "$DIR" "INSERT INTO embeddings_queue (operation, topic, id, metadata) SELECT 77, 'persistent://default/default/' || id, 'odd', '{}' FROM collections
+        WHERE name = 'types'"
+    assert_maintain 3 '[rejected]' "$IGNORE" "$DIR"
+    assert_contains err '.chromafs/rejected.jsonl'
+    maintain "$IGNORE" "$DIR"
+    rm -rf "$DIR"
+}
+
+# What -v says, in place of nothing, on a terminal too, but with -q.
+on_a_terminal() {
+    copy_fixture chroma-1.5.9
+    script -qec "chromafs-maintain $IGNORE '$DIR'" /dev/null </dev/null >out
+    assert_contains out 'altogether     111 -> '
+    script -qec "chromafs-maintain -q $IGNORE '$DIR'" /dev/null </dev/null >out
+    assert_eq 0 "$(wc -c <out)" 'bytes on a terminal with -q'
+    rm -rf "$DIR"
+}
+
+# One more step needs a name, two functions and its control: where there is none, it is told, and the others go on.
+a_step_more() {
+    copy_fixture chroma-1.5.9
+    sed "s/^STEPS='.*'/STEPS='commit no-such-control clean'/; s/^begin_clean() {/begin_no_such_control() { is_wanted clean-orphans; }\n&/" bin/chromafs-maintain >bin/more
+    chmod 755 bin/more
+    MAINTAIN=$WORK/bin/more
+    run_maintain "$IGNORE" "$DIR"
+    MAINTAIN=$WORK/bin/chromafs-maintain
+    assert_eq 1 "$STATUS" "status with a step more: $(cat err)"
+    assert_contains err 'there is no control no-such-control in '
+    assert_eq 'commit:done clean:done ' "$(operations "$DIR")" 'operations with a step more'
+    assert_nothing_left
+    rm -rf "$DIR"
+}
+
+no_jq
+for part in ${PARTS:-each_fixture what_problems_ask_for commit_again dry_runs without_steps on_a_mount rejected_rows on_a_terminal a_step_more}; do
+    note "$part"
+    "$part"
+done
