@@ -16,6 +16,7 @@ tests() {
     echo "live: 0.6.3 1.5.9"
     echo "wal_live: 0.6.3 1.5.9"
     echo "operations_live: 0.6.3 1.5.9"
+    echo "maintain: 0.6.3 1.5.9"
     echo "faults: 0.5.23 1.5.9"
     echo "journal: 0.6.3 1.5.9"
     echo "chops: 0.5.23 0.6.3"

@@ -127,27 +127,36 @@ daemon_killed() {
     assert_eq "$before" "$(contents_of "$DIR")" 'the directory after the death of the daemon'
 }
 
+# It is stopped, so that it is there as long as it must be.
 two_at_once() {
     start "$IGNORE" --no-commit --no-clean-orphans "$DIR"
     wait_until is_cleaning
+    kill -STOP "$run"
     ln -sfn "$DIR" link
     mount_dir "$DIR" "$MNT"
-    # By another path, by a mount, and in vain.
+    # By another path, and by a mount.
     for path in "$DIR" link/ "$MNT"; do
         run_maintain "$path"
         assert_eq 75 "$STATUS" "status of a second one on $path"
         assert_eq 1 "$(wc -l <err)" "lines on stderr: $(cat err)"
         assert_contains err 'another chromafs-maintain works on'
     done
-    # Without its lock the operation's own is in the way.
-    mkdir -p other
-    (TMPDIR=$WORK/other && assert_maintain 75 'another operation runs on this directory' --no-commit --no-clean-orphans "$DIR")
-    (TMPDIR=$WORK/other && assert_maintain 75 'another operation runs on this directory' "$MNT")
-    is_cleaning || fail 'the first one has ended too soon'
-    kill "$run"
-    wait "$run" || :
+    kill -CONT "$run"
+    wait "$run" || fail "status $? of the first one: $(cat started.err)"
+    assert_nothing_left
+    # Another user, or another mount: its operation is in the way.
+    flock -F "$DIR" sleep 600 &
+    holder=$!
+    # shellcheck disable=SC2317  # it is called by its name
+    is_locked() { ! flock -n "$DIR" true; }
+    wait_until is_locked
+    for path in "$DIR" "$MNT"; do
+        assert_maintain 75 'commit: another operation runs on this directory' "$path"
+    done
+    kill "$holder"
+    wait "$holder" || :
     unmount
-    assert_old 'SIGTERM beside others'
+    wait_until has_no_daemon "$DIR"
 }
 
 prepare() {
@@ -162,6 +171,7 @@ for part in ${PARTS:-signals terminal on_a_mount killed daemon_killed two_at_onc
     note "$part"
     "$part"
 done
+prepare
 before=$(rows "$DIR")
 maintain "$IGNORE" "$DIR"
 [ "$(rows "$DIR")" -lt "$before" ] || fail 'nothing was deleted in the end'
