@@ -1,5 +1,5 @@
 /*
- * The record ids that a log names, each with what its rows say of its vector: 64 bytes an id and 11 to 22 of a hash table, whatever the ids' lengths.
+ * The record ids that a log names, each with what its rows say of its vector: 72 bytes an id and 11 to 22 of a hash table, whatever the ids' lengths.
  *
  * - Hashes of 128 bits instead of ids: two different of n ids are taken for one with a probability of n^2 / 2^129. Whoever wrote the ids can't know which, since the hash begins
  *   with a random number.
@@ -21,6 +21,7 @@ struct commit_id {
         int64_t vector[COMMIT_STARTS]; /* seq_id of the row whose vector the id has in the end; 0: that of before, or none */
         int64_t record
                 [COMMIT_STARTS]; /* what embeddings.seq_id is, at the metadata segment's position; 0: as before, or no record */
+        int64_t passed;          /* the last row that names it and that both segments say to have applied; 0: none */
         uint32_t ignored[COMMIT_STARTS]; /* rows above the position that change nothing in the index, though they want to */
         uint32_t entry;                  /* of the old pickle, COMMIT_NO_ENTRY: none */
 
@@ -33,6 +34,7 @@ struct commit_id {
         unsigned has_record : 1;                         /* it is in `embeddings`; when that was looked up */
         unsigned is_same_known : 1, is_same_unknown : 1; /* embeddings.seq_id is what it is in that life */
         unsigned action : 3;                             /* enum commit_action */
+        unsigned is_borne_out : 1;                       /* by the record as it is, see commit_state_record() */
 };
 
 struct commit_ids {

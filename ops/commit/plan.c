@@ -295,7 +295,7 @@ static int plan_rows(struct commit_plan *plan, struct db *db)
         struct reading x = { .plan = plan, .db = db, .all = commit_rejects_new(), .records = commit_rejects_new() };
         int r = read_rows(plan, db, &x);
         if (r == 0 && plan->vector != NULL)
-                r = commit_vector_plan(plan->vector, db, &plan->vectors, &plan->session->op->error);
+                r = commit_plan_vector(plan, db);
         if (r == 0)
                 decide(plan, &x);
         (void) commit_rejects_free(x.all);
@@ -304,7 +304,7 @@ static int plan_rows(struct commit_plan *plan, struct db *db)
         return r;
 }
 
-static int begin_vector(struct commit_plan *plan)
+int commit_plan_begin_vector(struct commit_plan *plan, bool trusts_position)
 {
         struct operation *op = plan->session->op;
         if (!plan->rules.has_dimension)
@@ -313,6 +313,7 @@ static int begin_vector(struct commit_plan *plan)
                                              .collection = plan->collection,
                                              .config = &plan->config,
                                              .dimension = plan->rules.dimension,
+                                             .trusts_position = trusts_position,
                                              .has_position = plan->has_vector_position,
                                              .position = (uint64_t) plan->vector_position };
         int r = commit_vector_begin(op, &start, &plan->vector);
@@ -337,7 +338,7 @@ static int make_plan(struct commit_plan *plan, struct db *db)
         if (r == 0)
                 r = find_dimension(plan, db);
         if (r == 0)
-                r = begin_vector(plan);
+                r = commit_plan_begin_vector(plan, false);
         if (r == 0)
                 r = plan_rows(plan, db);
         if (r == 0)

@@ -79,6 +79,10 @@ struct commit_plan {
 
 /* Plans. A failure has `cure` in *ret. The caller clears *ret in any case, and before the session. */
 int commit_plan_make(struct commit_session *session, struct db *db, const char *id, struct commit_plan *ret);
+int commit_plan_begin_vector(struct commit_plan *plan, bool trusts_position);
+
+/* Plans the vector segment, once its rows are gathered (plan_vector.c). */
+int commit_plan_vector(struct commit_plan *plan, struct db *db);
 uint64_t commit_rows_hash(uint64_t hash, const struct commit_row *row); /* 0 before the first one */
 bool commit_plan_has_work(const struct commit_plan *plan);
 int64_t commit_plan_vector_target(const struct commit_plan *plan); /* its position afterwards */

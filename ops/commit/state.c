@@ -110,12 +110,23 @@ bool commit_state_is_unsure(const struct commit_id *id, const struct commit_stat
         return id->entry != COMMIT_NO_ENTRY || (!rules->has_index && rules->has_position);
 }
 
+static bool leaves_record(const struct commit_id *id, enum commit_start s, int64_t seq_id)
+{
+        return has_bit(id->record_alive, s) && (id->record[s] == 0 || id->record[s] == seq_id);
+}
+
+bool commit_state_may_be_dead(const struct commit_id *id)
+{
+        return !has_bit(id->record_alive, COMMIT_KNOWN) || !has_bit(id->record_alive, COMMIT_UNKNOWN);
+}
+
 void commit_state_record(struct commit_id *id, int64_t seq_id)
 {
         int64_t known = id->record[COMMIT_KNOWN], unknown = id->record[COMMIT_UNKNOWN];
         id->has_record = 1;
         id->is_same_known = known != 0 ? seq_id == known : unknown != 0 && seq_id < unknown;
         id->is_same_unknown = unknown != 0 && seq_id == unknown;
+        id->is_borne_out = leaves_record(id, COMMIT_KNOWN, seq_id) || leaves_record(id, COMMIT_UNKNOWN, seq_id);
 }
 
 /* What embeddings.seq_id says. False: nothing. */

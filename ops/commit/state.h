@@ -50,8 +50,11 @@ void commit_state_apply(struct commit_id *id, const struct commit_state_row *row
 /* Once entry, in_index and equal are known: whether embeddings.seq_id has to be asked. */
 bool commit_state_is_unsure(const struct commit_id *id, const struct commit_state_rules *rules);
 
-/* The id is in `embeddings`, with this seq_id. */
+/* The id is in `embeddings`, with this seq_id. Sets is_borne_out: one of the two lives leaves the record as it is. */
 void commit_state_record(struct commit_id *id, int64_t seq_id);
+
+/* That the id is not in `embeddings` is what one of the two lives leaves. */
+bool commit_state_may_be_dead(const struct commit_id *id);
 
 /* Decides id->action. Returns the start that counts: id->vector[] of it has the row with the vector, and id->ignored[]. */
 enum commit_start commit_state_decide(struct commit_id *id, const struct commit_state_rules *rules);

@@ -131,6 +131,8 @@ int commit_vector_gather(struct commit_vector *v, const struct commit_row *row, 
         if (row->vector != NULL && v->start.dimension == 0)
                 return error_set(e, EINVAL, "row %lld of the log has a vector, and the collection no dimension",
                                  (long long) row->seq_id);
+        if (v->start.trusts_position && reached(v->rules.has_position, v->rules.position, row->seq_id))
+                return 0;
         struct commit_id *id = commit_ids_add(&v->ids, row->id.bytes, row->id.len);
         if (id == NULL)
                 return error_set(e, ENOMEM, "no memory for more than %zu ids of the log", v->ids.count);
@@ -143,6 +145,8 @@ int commit_vector_gather(struct commit_vector *v, const struct commit_row *row, 
                 .is_in_record = records != NULL && reached(records->has_position, records->position, row->seq_id),
         };
         v->rows_pending += !one.is_applied;
+        if (one.is_applied && one.is_in_record)
+                id->passed = row->seq_id;
         commit_state_apply(id, &one);
         return 0;
 }

@@ -24,7 +24,8 @@ struct commit_vector_start {
         const struct catalog *catalog;
         const struct collection *collection; /* with a vector segment whose id is a UUID */
         const struct hnsw_config *config;    /* copied */
-        uint32_t dimension; /* of the collection, or of its first vector; 0: it has none yet, and no row with a vector comes */
+        uint32_t dimension;   /* of the collection, or of its first vector; 0: it has none yet, and no row with a vector comes */
+        bool trusts_position; /* rows up to it are passed over: see commit_vector_is_borne_out() */
         bool has_position; /* of the vector segment: rows up to it are applied, but for what the index is seen to have lost (FORMAT 6.5) */
         uint64_t position;
 };
@@ -42,6 +43,13 @@ int commit_vector_gather(struct commit_vector *v, const struct commit_row *row, 
    nothing though they want to. Reads the old index once (data_level0.bin) when the log names an id of it, and of each such id a row. `db` is outside a transaction, here and below: it is read in short
    ones. -ESTALE when the log has changed. */
 int commit_vector_plan(struct commit_vector *v, struct db *db, struct commit_counts *ret, struct error *e);
+
+/*
+ * After commit_vector_plan(), before anything is built: *ret is false when the records contradict what the plan makes of rows that both segments passed. Then Chroma never applied these rows: the log
+ * was emptied once, so that seq_ids were handed out again that are below the positions (FORMAT R1). What they say of vectors must not be done without what they say of records: plan anew with
+ * trusts_position.
+ */
+int commit_vector_is_borne_out(struct commit_vector *v, struct db *db, bool *ret, struct error *e);
 
 /* False: the index is as it should be, and its directory may stay. Before 0.5.6, where the pickle has the position, any row above that is work. */
 bool commit_vector_has_work(const struct commit_vector *v);

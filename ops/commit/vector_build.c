@@ -40,11 +40,11 @@ static int choose_params(const struct building *b, struct hnsw_params *ret)
                                       .library = b->v->start.catalog->version.rust ? HNSW_RUST : HNSW_PYTHON,
                                       .stage_fd = -1 };
         if (b->v->metadata == NULL) {
-                if (config->m < 2 || config->m > HNSW_M_MAX || config->ef_construction < 1 || config->ef_construction > INT32_MAX)
-                        return error_set(b->e, EINVAL, "no index can be built with M %lld and ef_construction %lld",
+                if (config->m < 2 || config->m > HNSW_M_MAX || config->ef_construction < 0 || config->ef_construction > INT32_MAX)
+                        return error_set(b->e, EOPNOTSUPP, "no index can be built with M %lld and ef_construction %lld",
                                          (long long) config->m, (long long) config->ef_construction);
                 params.m = (uint32_t) config->m;
-                params.ef_construction = (uint32_t) config->ef_construction;
+                params.ef_construction = config->ef_construction > 0 ? (uint32_t) config->ef_construction : 1; /* below M it is M */
         }
         *ret = params;
         return 0;

@@ -6,9 +6,11 @@
  */
 #include <endian.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "ops/hnsw/distance.h"
 #include "ops/operation/clean_vector.h"
 #include "ops/commit/vector_parts.h"
 
@@ -23,6 +25,7 @@ struct comparing {
         uint64_t live;
         int level0_fd, length_fd;
         unsigned char *stored;
+        float *logged; /* a copy, aligned; for cosine normalised */
         struct commit_jobs jobs;
         struct error *e;
 };
@@ -85,7 +88,8 @@ static int find_elements(struct comparing *c)
                 return commit_vector_damage(v, r, &found, c->e);
         c->elements = reallocarray(NULL, v->metadata->count, sizeof(*c->elements));
         c->stored = malloc(4 * (size_t) v->summary.header.dimension);
-        if (c->elements == NULL || c->stored == NULL)
+        c->logged = malloc(4 * (size_t) v->summary.header.dimension);
+        if (c->elements == NULL || c->stored == NULL || c->logged == NULL)
                 return error_set(c->e, ENOMEM, "no memory for %zu ids", v->metadata->count);
         memset(c->elements, 0xff, v->metadata->count * sizeof(*c->elements));
         r = hnsw_level0_scan(c->level0_fd, &v->summary.header, take_element, c, &found);
@@ -106,6 +110,29 @@ static int read_length(const struct comparing *c, uint32_t element, float *ret, 
         return r;
 }
 
+static bool is_same(float a, float b)
+{
+        return memcmp(&a, &b, sizeof(a)) == 0 || (isnan(a) && isnan(b));
+}
+
+/* What no tolerance covers, since normalising ends beyond the floats: NaN, the infinite, the denormal. The engine makes the same of the same vector, so a commit does not change it again and
+   again. */
+static bool is_as_made(const struct comparing *c, const unsigned char *vector, float length)
+{
+        size_t n = c->v->summary.header.dimension;
+        if (c->v->config.space != SPACE_COSINE)
+                return false;
+        memcpy(c->logged, vector, n * sizeof(float));
+        float norm = hnsw_norm(c->logged, n), stored = 0;
+        hnsw_normalise(c->logged, n, norm, c->logged);
+        bool same = is_same(norm, length);
+        for (size_t i = 0; same && i < n; i++) {
+                memcpy(&stored, c->stored + i * sizeof(float), sizeof(float));
+                same = is_same(stored, c->logged[i]);
+        }
+        return same;
+}
+
 /* A job's index: twice the id's, and the start whose vector it is. */
 static int compare_row(void *context, const struct commit_log_row *row)
 {
@@ -121,7 +148,8 @@ static int compare_row(void *context, const struct commit_log_row *row)
                 r = read_length(c, element, &length, &found);
         if (r < 0)
                 return commit_vector_damage(c->v, r, &found, c->e);
-        if (clean_vector_equal(c->v->config.space, c->stored, length, row->vector, h->dimension))
+        if (clean_vector_equal(c->v->config.space, c->stored, length, row->vector, h->dimension) ||
+            is_as_made(c, row->vector, length))
                 id->equal = (id->equal | 1u << row->job->index % COMMIT_STARTS) & 3u;
         return 0;
 }
@@ -201,6 +229,7 @@ int commit_vector_compare(struct commit_vector *v, struct db *db, struct error *
         close_cleanup(&c.length_fd);
         free(c.elements);
         free(c.stored);
+        free(c.logged);
         commit_jobs_clear(&c.jobs);
         return r;
 }

@@ -358,12 +358,12 @@ static void test_impossible_parameters(void **state)
         s->config.m = INT64_MIN;
         assert_int_equal(commit_scene_plan(s), 0);
         assert_true(commit_vector_memory(s->v) < 1 << 20 && commit_vector_disk(s->v) < 1 << 20);
-        assert_int_equal(commit_scene_build(s, 1), -EINVAL);
+        assert_int_equal(commit_scene_build(s, 1), -EOPNOTSUPP);
         s->config.m = 4;
-        s->config.ef_construction = 0;
+        s->config.ef_construction = -1;
         assert_int_equal(commit_scene_plan(s), 0);
         assert_int_equal(unlinkat(s->dir.sql.fd, "out", AT_REMOVEDIR), 0);
-        assert_int_equal(commit_scene_build(s, 1), -EINVAL);
+        assert_int_equal(commit_scene_build(s, 1), -EOPNOTSUPP);
 }
 
 static void test_damage(void **state)
