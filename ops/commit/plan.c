@@ -145,9 +145,9 @@ static int read_positions(struct commit_plan *plan)
         uint64_t position = 0;
         index_summary_read(op->dirfd, vector->id.bytes, &summary);
         if (!vector->has_position && summary.damage.code != 0) {
-                op->error = summary.damage;
-                plan->cure = summary.damage.code == -EAGAIN ? NULL : "rebuild-hnsw";
-                return summary.damage.code;
+                int damage = commit_index_damage(op, vector->id.bytes, &summary.damage);
+                plan->cure = damage == -EILSEQ ? "rebuild-hnsw" : NULL;
+                return damage;
         }
         plan->has_vector_position = vector_position(vector, &summary, &position);
         int r = plan->has_vector_position ? take_position(position, "vector", &plan->vector_position, &op->error) : 0;

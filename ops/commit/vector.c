@@ -16,15 +16,25 @@ static bool is_of_machine(int code)
                code == -EACCES || code == -EPERM || code == -ENOSPC;
 }
 
+int commit_index_damage(struct operation *op, const char *segment_id, const struct error *found)
+{
+        struct error *e = &op->error;
+        if (is_of_machine(found->code))
+                return error_set(e, -found->code, "%s", found->text);
+        struct index_stamps now = index_stamps_read(op->dirfd, segment_id);
+        if (index_stamps_young(&now))
+                return error_set(e, EAGAIN, "the index of segment %s is being written: %s", segment_id, found->text);
+        return error_set(e, EILSEQ, "the index of segment %s is damaged, rebuild-hnsw makes it anew: %s", segment_id, found->text);
+}
+
 int commit_vector_damage(const struct commit_vector *v, int code, const struct error *found, struct error *e)
 {
-        if (is_of_machine(code))
-                return error_set(e, -code, "%s", found->text);
-        struct index_stamps now = index_stamps_read(v->op->dirfd, commit_segment_id(v));
-        if (index_stamps_young(&now))
-                return error_set(e, EAGAIN, "the index of segment %s is being written: %s", commit_segment_id(v), found->text);
-        return error_set(e, EILSEQ, "the index of segment %s is damaged, rebuild-hnsw makes it anew: %s", commit_segment_id(v),
-                         found->text);
+        struct error told = *found;
+        told.code = code;
+        int r = commit_index_damage(v->op, commit_segment_id(v), &told);
+        if (e != &v->op->error)
+                *e = v->op->error;
+        return r;
 }
 
 /* --- beginning --- */

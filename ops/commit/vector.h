@@ -35,6 +35,9 @@ struct commit_vector_start {
    it. */
 int commit_vector_begin(struct operation *op, const struct commit_vector_start *start, struct commit_vector **ret);
 
+/* A failure in terms of a segment's index, in op->error: -EAGAIN while it is written, what is the machine's as it is, all else -EILSEQ with the cure. */
+int commit_index_damage(struct operation *op, const char *segment_id, const struct error *found);
+
 /* Rows in the order of seq_id, those at or below the position as well: they are held against the index at the end, where the log still has them. Nothing that the row points to is
    kept. -EINVAL for a vector when there is no dimension. */
 int commit_vector_gather(struct commit_vector *v, const struct commit_row *row, struct error *e);

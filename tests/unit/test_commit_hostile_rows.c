@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ops/index_summary.h"
 #include "ops/commit/commit.h"
@@ -149,6 +150,25 @@ static void test_parameters_of_no_index(void **state)
         assert_int_equal(commits("committed"), 1); /* of below M hnswlib makes M */
 }
 
+/* Chroma was killed in its first persist, before the pickle: one collection less, and no more. */
+static void test_first_persist_without_its_pickle(void **state)
+{
+        (void) state;
+        char id[37], path[96];
+        clean_dir_collection(&d, 1, 4, CLEAN_NONE, CLEAN_NONE);
+        (void) snprintf(path, sizeof(path), "%s/index_metadata.pickle", test_uuid(CLEAN_VECTOR + 1, id));
+        assert_int_equal(unlinkat(d.sql.fd, path, 0), 0);
+        index_dir_age(d.sql.fd, id, 3600);
+        clean_dir_log(&d, 1, (int) COMMIT_ADD, 1, "a", true);
+        clean_dir_filled(&d, 2, 4, 11, 14);
+        clean_dir_log(&d, 15, (int) COMMIT_ADD, 2, "b", true);
+        struct json_object *result = commit();
+        assert_int_equal(result_number(result, "committed"), 1);
+        assert_int_equal(result_number(result, "left"), 1);
+        assert_string_equal(json_object_get_string(json_object_object_get(result_collection(result, 1), "cure")), "rebuild-hnsw");
+        json_object_put(result);
+}
+
 static void make_log_vector(int64_t seq_id, float x, float y)
 {
         const float vector[INDEX_DIR_DIMENSION] = { x, y, 1 };
@@ -189,11 +209,9 @@ int main(void)
 {
         static enum clean_format formats[] = { CLEAN_TOPIC_COLUMN, CLEAN_PYTHON, CLEAN_RUST };
         const struct CMUnitTest tests[] = {
-                IN_ALL(test_rows_that_were_never_applied),
-                IN_ALL(test_rows_behind_them_are_applied),
-                IN_ALL(test_rows_that_were_applied_to_the_records),
-                IN_ALL(test_parameters_of_no_index),
-                IN_ALL(test_vectors_beyond_floats),
+                IN_ALL(test_rows_that_were_never_applied),          IN_ALL(test_rows_behind_them_are_applied),
+                IN_ALL(test_rows_that_were_applied_to_the_records), IN_ALL(test_parameters_of_no_index),
+                IN_ALL(test_first_persist_without_its_pickle),      IN_ALL(test_vectors_beyond_floats),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
