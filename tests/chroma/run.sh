@@ -34,6 +34,7 @@ tests() {
     echo "commit_busy: 0.4.24 0.6.3 1.5.9"
     echo "commit_random: 0.4.3 0.4.24 0.5.23 0.6.3 1.0.20 1.5.9"
     echo "commit_upgrade: 1.5.9"
+    echo "commit_emptied: 0.4.24 0.6.3 1.5.9"
     echo "commit: $(cd tests/fixtures && printf '%s\n' chroma-*.tar.xz | sed 's/^chroma-//; s/[.]tar[.]xz$//' | tr '\n' ' ')"
 }
 
