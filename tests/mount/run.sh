@@ -149,17 +149,23 @@ run_one() {
     if [ "$left" -eq 1 ] && [ "$verdict" = ok ]; then
         verdict=FAIL why='it left mounts or processes behind'
     fi
-    tell "$(($(date +%s) - start))" >"$dir/told"
+    wall=$(($(date +%s) - start))
+    times >"$dir/times"
+    processor=$(processor_seconds <"$dir/times")
+    echo "$wall $processor $name" >"$dir/seconds"
+    tell >"$dir/told"
     cat "$dir/told"
     echo "$verdict" >"$dir/verdict"
     cp "$dir/log" "$CHROMAFS_LOGS/$name.log"
     [ "$verdict" = FAIL ] || [ "${KEEP-}" = 1 ] || rm -rf --one-file-system "$dir/work"
 }
 
-# tell SECONDS
+# processor_seconds: from what `times` printed, of the shell and its children: of what they started only if somebody waited for it
+processor_seconds() { tr 'ms' '  ' | awk '{ n += 60 * ($1 + $3) + $2 + $4 } END { printf "%.1f", n }'; }
+
 tell() {
     [ "$verdict" != FAIL ] || sed "s/^/    $name: /" "$dir/log"
-    printf '  %-7s %s (%s s)%s\n' "$verdict" "$name" "$1" "${why:+: $why}"
+    printf '  %-7s %s (%s s, processor %s s)%s\n' "$verdict" "$name" "$wall" "$processor" "${why:+: $why}"
     [ "$verdict" != FAIL ] || printf '          log: %s; to repeat: TEST=%s KEEP=1 %s\n' \
         "$CHROMAFS_LOGS/$name.log" "$name" "${REPEAT:-tests/mount/run.sh}"
 }
@@ -210,6 +216,14 @@ count_verdicts() {
     [ "$skipped" -eq 0 ] || echo "$skipped skipped"
 }
 
+# tell_slowest: where the time went
+tell_slowest() {
+    [ "$started" -gt 10 ] || return 0
+    cat "$CHROMAFS_WORK"/*/seconds 2>/dev/null | sort -nr >"$CHROMAFS_WORK/seconds"
+    awk '{ wall += $1; processor += $2 } END { printf "%d s in %d tests, %d s of processor time; longest:", wall, NR, processor }' "$CHROMAFS_WORK/seconds"
+    head -n 10 "$CHROMAFS_WORK/seconds" | awk '{ printf "%s %s %d s (%d)", NR == 1 ? "" : ",", $3, $1, $2 } END { print "" }'
+}
+
 # tidy_all: after an interruption tests may still run, and have mounts, through which nothing is removed
 tidy_all() {
     for work in "$CHROMAFS_WORK"/*/work; do
@@ -242,6 +256,7 @@ run_all() {
     count_verdicts
     # A test without a verdict was lost: that is no success.
     failed=$((failed + started - passed - failed - skipped))
+    tell_slowest
     end_run
     finish
 }
