@@ -4,12 +4,30 @@
 # Tests against real Chroma releases and the peer tool chops: installs the environments that they need (venvs.sh), builds
 # chromafs if CHROMAFS does not name one, and runs every script below with every version or fixture that it is for, as a test
 # of its own (fresh-0.4.3, fixture-1.5.9-nopurge ...), under tests/mount/run.sh, whose environment variables apply.
-# A test that could not run has failed. Ends with `N passed, N failed`.
+# Without FULL=1 the longest of them take a part of the fixtures, and say which. A test that could not run has failed. Ends with `N passed, N failed`.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 cd "$here/../.."
 
 VERSIONS='0.4.3 0.4.24 0.5.0 0.5.11 0.5.23 0.6.3 1.0.20 1.5.9'
+
+# One fixture of each generation of the schema: (sysdb, metadb, embeddings_queue) 3-1-1, 4-3-1, 5-3-1, 9-4-2, 9-5-2 and 10-6-2.
+GENERATIONS='0.4.3 0.4.24 0.5.0 0.6.3 1.0.20 1.5.9'
+
+fixtures() { (cd tests/fixtures && printf '%s\n' chroma-*.tar.xz) | sed 's/^chroma-//; s/[.]tar[.]xz$//'; }
+
+# some_fixtures OFFSET: one of each generation, and of the rest another one each day; all of them with FULL=1, or if TEST chooses
+some_fixtures() {
+    if [ -n "${FULL-}" ] || [ "${TEST:-*}" != '*' ]; then
+        fixtures
+    else
+        # shellcheck disable=SC2086  # a list of words
+        printf '%s\n' $GENERATIONS
+        # shellcheck disable=SC2086  # a list of words
+        fixtures | grep -vxF "$(printf '%s\n' $GENERATIONS)" |
+            awk -v day="$(($(date +%s) / 86400 + $1))" '{ rest[NR - 1] = $0 } END { if (NR > 0) print rest[day % NR] }'
+    fi | tr '\n' ' '
+}
 
 # script: its subjects
 tests() {
@@ -25,17 +43,17 @@ tests() {
     echo "migrate: 0.4.24"
     echo "recall: digits glove"
     echo "fresh: $VERSIONS"
-    echo "fixture: $(cd tests/fixtures && printf '%s\n' chroma-*.tar.xz | sed 's/^chroma-//; s/[.]tar[.]xz$//' | tr '\n' ' ')"
+    echo "fixture: $(fixtures | tr '\n' ' ')"
     echo "hnsw_same: 0.6.3 1.5.9"
-    echo "hnsw_load: $(cd tests/fixtures && printf '%s\n' chroma-*.tar.xz | sed 's/^chroma-//; s/[.]tar[.]xz$//' | tr '\n' ' ')"
-    echo "operations: $(cd tests/fixtures && printf '%s\n' chroma-*.tar.xz | sed 's/^chroma-//; s/[.]tar[.]xz$//' | tr '\n' ' ')"
+    echo "hnsw_load: $(some_fixtures 0)"
+    echo "operations: $(some_fixtures 2)"
     echo "commit_metadata: $VERSIONS"
     echo "commit_live: 0.4.24 0.6.3 1.5.9"
     echo "commit_busy: 0.4.24 0.6.3 1.5.9"
     echo "commit_random: 0.4.3 0.4.24 0.5.23 0.6.3 1.0.20 1.5.9"
     echo "commit_upgrade: 1.5.9"
     echo "commit_emptied: 0.4.24 0.6.3 1.5.9"
-    echo "commit: $(cd tests/fixtures && printf '%s\n' chroma-*.tar.xz | sed 's/^chroma-//; s/[.]tar[.]xz$//' | tr '\n' ' ')"
+    echo "commit: $(some_fixtures 4)"
 }
 
 give_up() {
@@ -53,10 +71,23 @@ make_links() {
     done
 }
 
+# tell_share: the rest is left to FULL=1
+tell_share() {
+    for script in hnsw_load operations commit; do
+        subjects=$(tests | sed -n "s/^$script: //p")
+        echo "share of $script: $(echo "$subjects" | wc -w) of $(fixtures | wc -l) fixtures: $subjects"
+    done
+    echo "share of journal: $KILLS of $ALL_KILLS kills"
+}
+
+ALL_KILLS=30 # by each release
+if [ -n "${FULL-}" ]; then KILLS=${KILLS:-$ALL_KILLS}; else KILLS=${KILLS:-20}; fi
+export KILLS
 links=$(mktemp -d)
 trap 'rm -rf "$links"' EXIT
 trap 'exit 1' HUP INT TERM
 make_links "$links"
+[ "${TEST:-*}" != '*' ] || tell_share
 "$here/venvs.sh" || give_up 'the environments of the Chroma releases could not be made'
 [ -n "${CHROMAFS-}" ] || make -s all build/tests/faults/faults build/tests/bench/hnsw_recall build/tests/chroma/hnsw_build build/tests/chroma/commit_metadata fixtures ||
     give_up 'chromafs could not be built'
