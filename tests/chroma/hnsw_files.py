@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The graph of a vector segment, read by its four files alone (FORMAT of chroma-hnswlib), and two of them compared.
 
-usage: hnsw_files.py SEGMENT OTHER FIELD...   what must be the same: level, links, deleted, vector, label, length
+usage: hnsw_files.py PAIRS    lines SEGMENT OTHER FIELD..., what must be the same: level, links, deleted, vector, label, length
 
 Exits with 1 and a sentence for each of the first differences.
 """
@@ -61,11 +61,16 @@ def differences(one, other, fields):
 
 
 def main():
-    found = list(differences(load(sys.argv[1]), load(sys.argv[2]), sys.argv[3:]))
-    for sentence in found[:5]:
-        print(sentence[:400])
-    if found:
-        sys.exit("%s and %s: %d differences" % (sys.argv[1], sys.argv[2], len(found)))
+    with open(sys.argv[1], encoding="utf-8") as file:
+        pairs = [line.split() for line in file]
+    wrong = 0
+    for one, other, *fields in pairs:
+        found = list(differences(load(one), load(other), fields))
+        for sentence in found[:5]:
+            print("%s: %s" % (one, sentence[:400]))
+        wrong += bool(found)
+    if wrong or not pairs:
+        sys.exit("%d of %d pairs differ" % (wrong, len(pairs)))
 
 
 if __name__ == "__main__":

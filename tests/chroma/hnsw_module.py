@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """What the module hnswlib of a Python release makes of some steps, by one thread, for hnsw_build to repeat.
 
-usage: hnsw_module.py OUT SPACE DIMENSION M EF
+usage: hnsw_module.py OUT SPACE-DIMENSION-M-EF...
 
-Makes OUT/persisted (only additions), OUT/changed (then updates, deletions, additions) and OUT/*.steps, the steps to each.
+Makes for each CASE OUT/CASE/persisted (only additions), OUT/CASE/changed (then updates, deletions, additions) and OUT/CASE/*.steps, the
+steps to each.
 """
 import os
 import struct
@@ -53,9 +54,7 @@ def split(path, segment):
             file.write(part)
 
 
-def main():
-    out, space = sys.argv[1:3]
-    dimension, m, ef = (int(word) for word in sys.argv[3:6])
+def make(out, space, dimension, m, ef):
     source = numpy.random.default_rng(dimension * 1000 + m)
 
     def vectors(count):
@@ -75,6 +74,12 @@ def main():
     index.index.save_index(out + "/changed.saved")
     index.write_steps(out + "/changed.steps")
     split(out + "/changed.saved", out + "/changed")
+
+
+def main():
+    for case in sys.argv[2:]:
+        space, *numbers = case.split("-")
+        make("%s/%s" % (sys.argv[1], case), space, *(int(number) for number in numbers))
 
 
 if __name__ == "__main__":

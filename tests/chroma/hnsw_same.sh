@@ -6,51 +6,43 @@
 . "$CHROMAFS_CHROMA/lib.sh"
 build=${CHROMAFS%/*}/tests/chroma/hnsw_build
 
-# same SEGMENT STEPS LIBRARY ONLY...: at M 16 or whatever `m` is
-same() {
-    "$build" build "$space" "$dimension" "$m" "$ef" "$3" "$2" "$WORK/ours"
-    segment=$1
-    shift 3
-    python3 "$CHROMAFS_CHROMA/hnsw_files.py" "$segment" "$WORK/ours" "$@" >"$WORK/differences" || fail "$segment: $(cat "$WORK/differences")"
-    rm -r "$WORK/ours"
-}
-
-# fields CASE: what must be the same. The vectors of cosine are 1 and -1 in one dimension, so all distances are the same but two: the order of equal ones is that of a
-# hash table (updates) or of the C++ library's heap (libc++'s, with which 1.x is linked, is another).
+# fields SPACE-DIMENSION-WHAT: what must be the same. The vectors of cosine are 1 and -1 in one dimension, so all distances are the same but two: the order of equal ones
+# is that of a hash table (updates) or of the C++ library's heap (libc++'s, with which 1.x is linked, is another).
 fields() {
     all='level deleted vector label'
-    [ "$space" != cosine ] || all="$all length"
-    case $space-$dimension-$1 in
+    [ "${1%%-*}" != cosine ] || all="$all length"
+    case $1 in
         cosine-1-changed | cosine-1-rust) echo "$all" ;;
         *) echo "$all links" ;;
     esac
 }
 
-# shellcheck disable=SC2046  # fields are words
-python_case() {
-    chroma "$SUBJECT" "$CHROMAFS_CHROMA/hnsw_module.py" "$WORK/$1" "$space" "$dimension" "$m" "$ef"
-    same "$WORK/$1/persisted" "$WORK/$1/persisted.steps" python $(fields persisted)
-    same "$WORK/$1/changed" "$WORK/$1/changed.steps" python $(fields changed)
+# build_like LIBRARY SPACE DIMENSION M EF WHAT: an index of the same steps, beside the segment WHAT
+build_like() {
+    made=$WORK/made/$2-$3-$4-$5
+    "$build" build "$2" "$3" "$4" "$5" "$1" "$made/$6.steps" "$made/$6.ours"
+    echo "$made/$6 $made/$6.ours $(fields "$2-$3-$6")" >>"$WORK/pairs"
 }
 
-# shellcheck disable=SC2046  # fields are words
-rust_case() {
-    mkdir "$WORK/$1"
-    segment=$(RAYON_NUM_THREADS=1 chroma "$SUBJECT" "$CHROMAFS_CHROMA/hnsw_chroma.py" "$WORK/$1" "$space" "$dimension" "$m" "$ef")
-    same "$segment" "$WORK/$1/steps" rust $(fields rust)
-}
-
-cases=0
+# One process makes all of theirs: importing Chroma takes longer.
+cases=
 for space in l2 ip cosine; do
     for dimension in 1 19 64 100 385; do
-        for parameters in '16 100' '5 40'; do
-            m=${parameters% *} ef=${parameters#* }
-            case $SUBJECT in
-                1.*) rust_case "$space-$dimension-$m" ;;
-                *) python_case "$space-$dimension-$m" ;;
-            esac
-            cases=$((cases + 1))
-        done
+        cases="$cases $space-$dimension-16-100 $space-$dimension-5-40"
     done
 done
-note "$cases graphs are the same"
+case $SUBJECT in
+    1.*) library=rust kinds=rust script=hnsw_chroma.py ;;
+    *) library=python kinds='persisted changed' script=hnsw_module.py ;;
+esac
+mkdir "$WORK/made"
+# shellcheck disable=SC2086  # a list of words
+RAYON_NUM_THREADS=1 chroma "$SUBJECT" "$CHROMAFS_CHROMA/$script" "$WORK/made" $cases
+for case in $cases; do
+    for kind in $kinds; do
+        # shellcheck disable=SC2046  # its parts are words
+        build_like "$library" $(echo "$case" | tr '-' ' ') "$kind"
+    done
+done
+python3 "$CHROMAFS_CHROMA/hnsw_files.py" "$WORK/pairs" >"$WORK/differences" || fail "$(cat "$WORK/differences")"
+note "$(wc -l <"$WORK/pairs") graphs are the same"

@@ -6,10 +6,10 @@
 
 case $SUBJECT in
 digits) space=l2 count=2000 queries=0 ;;
-glove) space=cosine count=50000 queries=2000 ;;
+glove) space=cosine count=${RECALL_VECTORS:-20000} queries=2000 ;;
 *) fail "no data of that name: $SUBJECT" ;;
 esac
 [ -z "${FULL-}" ] || count=1000000 # all
 data=$("$CHROMAFS_CHROMA/data.sh" "$SUBJECT")
 mkdir "$WORK/recall"
-chroma 0.6.3 "$CHROMAFS_CHROMA/recall.py" "$(dirname "$CHROMAFS")/tests/bench/hnsw_recall" "$WORK/recall" $space $count $queries "$data"
+chroma 0.6.3 "$CHROMAFS_CHROMA/recall.py" "$(dirname "$CHROMAFS")/tests/bench/hnsw_recall" "$WORK/recall" $space "$count" $queries "$data"

@@ -78,11 +78,17 @@ tell_share() {
         echo "share of $script: $(echo "$subjects" | wc -w) of $(fixtures | wc -l) fixtures: $subjects"
     done
     echo "share of journal: $KILLS of $ALL_KILLS kills"
+    echo "share of recall-glove: $RECALL_VECTORS of $ALL_VECTORS vectors"
 }
 
 ALL_KILLS=30 # by each release
-if [ -n "${FULL-}" ]; then KILLS=${KILLS:-$ALL_KILLS}; else KILLS=${KILLS:-20}; fi
-export KILLS
+ALL_VECTORS=400000
+if [ -n "${FULL-}" ]; then
+    KILLS=${KILLS:-$ALL_KILLS} RECALL_VECTORS=$ALL_VECTORS
+else
+    KILLS=${KILLS:-20} RECALL_VECTORS=20000
+fi
+export KILLS RECALL_VECTORS
 links=$(mktemp -d)
 trap 'rm -rf "$links"' EXIT
 trap 'exit 1' HUP INT TERM
