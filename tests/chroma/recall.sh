@@ -6,7 +6,7 @@
 
 case $SUBJECT in
 digits) space=l2 count=2000 queries=0 ;;
-glove) space=cosine count=${RECALL_VECTORS:-20000} queries=2000 ;;
+glove) space=cosine count=${RECALL_VECTORS:-50000} queries=2000 ;;
 *) fail "no data of that name: $SUBJECT" ;;
 esac
 [ -z "${FULL-}" ] || count=1000000 # all
