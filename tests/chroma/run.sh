@@ -12,7 +12,7 @@ cd "$here/../.."
 VERSIONS='0.4.3 0.4.24 0.5.0 0.5.11 0.5.23 0.6.3 1.0.20 1.5.9'
 
 # One fixture of each generation of the schema: (sysdb, metadb, embeddings_queue) 3-1-1, 4-3-1, 5-3-1, 9-4-2, 9-5-2 and 10-6-2.
-GENERATIONS='0.4.3 0.4.24 0.5.0 0.6.3 1.0.20 1.5.9'
+GENERATIONS='0.4.3 0.4.24 0.5.0 0.5.23 0.6.3 1.0.20 1.5.9'
 
 fixtures() { (cd tests/fixtures && printf '%s\n' chroma-*.tar.xz) | sed 's/^chroma-//; s/[.]tar[.]xz$//'; }
 
