@@ -1,5 +1,5 @@
 /*
- * json_parse() has found the text well-formed; so the scanner below has only to find where things end: strings at the quote that no
+ * json_check() has found the text well-formed; so the scanner below has only to find where things end: strings at the quote that no
  * backslash precedes, lists and objects by counting brackets outside strings, anything else at what may follow a value. Each step
  * looks at the end of the text all the same.
  */
@@ -13,13 +13,7 @@
 
 #include "ops/cleanup.h"
 #include "ops/json.h"
-
-DEFINE_CLEANUP(struct json_object *, json_object_put)
-
-struct member {
-        struct text key; /* as it is written, without its quotes */
-        size_t value, end;
-};
+#include "ops/operation/json_check.h"
 
 static int odd(const struct json_edit *edit, const char *what, struct error *e)
 {
@@ -77,11 +71,10 @@ static bool has_at(const struct text *t, size_t at, char c)
         return at < t->len && t->bytes[at] == c;
 }
 
-/* The member behind the offset, if there is one: 1. 0 at the object's end. */
-static int next_member(const struct json_edit *edit, size_t *at, struct member *ret, struct error *e)
+int json_edit_next(const struct json_edit *edit, size_t *at, struct json_member *ret, struct error *e)
 {
         const struct text *t = &edit->text;
-        size_t i = skip_blanks(t, *at);
+        size_t i = skip_blanks(t, has_at(t, *at, '{') ? *at + 1 : *at);
         if (has_at(t, i, ','))
                 i = skip_blanks(t, i + 1);
         if (has_at(t, i, '}')) {
@@ -91,37 +84,47 @@ static int next_member(const struct json_edit *edit, size_t *at, struct member *
         if (!has_at(t, i, '"'))
                 return odd(edit, "an object has a member without a key", e);
         size_t end = skip_string(t, i);
-        *ret = (struct member){ .key = { t->bytes + i + 1, end < i + 2 ? 0 : end - i - 2 } };
+        struct json_member member = { .key = { t->bytes + i + 1, end < i + 2 ? 0 : end - i - 2 } };
         i = skip_blanks(t, end);
         if (!has_at(t, i, ':'))
                 return odd(edit, "an object has a key without a value", e);
-        ret->value = skip_blanks(t, i + 1);
-        ret->end = *at = skip_value(t, ret->value);
-        return ret->end > ret->value ? 1 : odd(edit, "an object has a key without a value", e);
+        member.value = skip_blanks(t, i + 1);
+        member.end = skip_value(t, member.value);
+        if (member.end == member.value)
+                return odd(edit, "an object has a key without a value", e);
+        *ret = member;
+        *at = member.end;
+        return 1;
 }
 
-/* 1 when that is the key; one with escapes is decoded first. */
+int json_edit_key(const struct json_edit *edit, const struct text *key, struct text *ret, char **ret_held, struct error *e)
+{
+        *ret = *key;
+        if (key->len == 0 || memchr(key->bytes, '\\', key->len) == NULL)
+                return 0;
+        if (json_unescape(key, ret) < 0)
+                return error_set(e, ENOMEM, "no memory for %s", edit->where);
+        *ret_held = ret->bytes;
+        return 0;
+}
+
 static int is_key(const struct json_edit *edit, const struct text *key, const char *name, struct error *e)
 {
-        CLEANUP(json_object_put)
-        struct json_object *decoded = NULL;
-        if (key->len == 0 || memchr(key->bytes, '\\', key->len) == NULL)
-                return text_is(key, name);
-        int r = json_parse(key->bytes - 1, key->len + 2, &decoded, e);
-        if (r < 0)
-                return error_prefix(e, r, "%s", edit->where);
-        struct text text = { (char *) (uintptr_t) json_object_get_string(decoded), (size_t) json_object_get_string_len(decoded) };
-        return text_is(&text, name);
+        CLEANUP(free)
+        char *held = NULL;
+        struct text decoded;
+        int r = json_edit_key(edit, key, &decoded, &held, e);
+        return r < 0 ? r : text_is(&decoded, name);
 }
 
 /* 1, or 0 when there is none: then ret->end is the offset of the object's '}', and ret->value 1 if it has other members, else 0. */
-static int find(const struct json_edit *edit, size_t object, const char *name, struct member *ret, struct error *e)
+static int find(const struct json_edit *edit, size_t object, const char *name, struct json_member *ret, struct error *e)
 {
-        struct member member, found = { .value = 0 };
-        size_t at = object + 1;
+        struct json_member member, found = { .value = 0 };
+        size_t at = object;
         bool any = false, there = false;
         int r;
-        while ((r = next_member(edit, &at, &member, e)) > 0) {
+        while ((r = json_edit_next(edit, &at, &member, e)) > 0) {
                 any = true;
                 r = is_key(edit, &member.key, name, e);
                 if (r > 0 && there)
@@ -133,7 +136,7 @@ static int find(const struct json_edit *edit, size_t object, const char *name, s
                 there = there || r > 0;
         }
         if (r == 0)
-                *ret = there ? found : (struct member){ .value = any, .end = at };
+                *ret = there ? found : (struct json_member){ .value = any, .end = at };
         return r < 0 ? r : there;
 }
 
@@ -157,14 +160,11 @@ static int replace(struct json_edit *edit, size_t from, size_t to, const char *b
 
 int json_edit_begin(struct json_edit *edit, const struct text *json, const char *where, bool spaced, struct error *e)
 {
-        CLEANUP(json_object_put)
-        struct json_object *object = NULL;
-        struct json_edit begun = { .where = where, .spaced = spaced };
-        int r = json_parse(json->bytes, json->len, &object, e);
+        struct json_edit begun = { .where = where, .spaced = spaced, .root = skip_blanks(json, 0) };
+        int r = json_check(json, e);
         if (r < 0)
                 return error_prefix(e, r, "%s", where);
-        begun.root = skip_blanks(json, 0);
-        if (!json_object_is_type(object, json_type_object) || !has_at(json, begun.root, '{'))
+        if (!has_at(json, begun.root, '{'))
                 return odd(&begun, "it is no JSON object", e);
         if (text_copy(&begun.text, json->bytes, json->len) < 0)
                 return error_set(e, ENOMEM, "no memory for %s", where);
@@ -178,9 +178,18 @@ void json_edit_clear(struct json_edit *edit)
         edit->text = (struct text){ NULL, 0 };
 }
 
+int json_edit_member(const struct json_edit *edit, size_t object, const char *name, struct json_member *ret, struct error *e)
+{
+        struct json_member member;
+        int r = find(edit, object, name, &member, e);
+        if (r > 0)
+                *ret = member;
+        return r;
+}
+
 int json_edit_find(const struct json_edit *edit, size_t object, const char *name, size_t *ret_value, struct error *e)
 {
-        struct member member;
+        struct json_member member;
         int r = find(edit, object, name, &member, e);
         if (r > 0)
                 *ret_value = member.value;
@@ -217,7 +226,7 @@ int json_edit_make_object(struct json_edit *edit, size_t object, const char *nam
 int json_edit_set(struct json_edit *edit, size_t object, const char *name, const char *json, struct error *e)
 {
         char added[256];
-        struct member member;
+        struct json_member member;
         int r = find(edit, object, name, &member, e);
         if (r < 0)
                 return r;

@@ -96,8 +96,8 @@ static void test_a_known_key_gets_the_types_that_it_lacks(void **state)
         note(schema, "empty", COMMIT_INT);
         becomes(schema, DEFAULTS "\"keys\":{\"i\":{\"int\":{\"own\":0}},\"k\":{\"#bool\":{}, \"string\" : null},\"empty\":{}}}",
                 DEFAULTS "\"keys\":{\"i\":{\"int\":{\"own\":0}},\"k\":{" INT ",\"#bool\":{}, \"string\" : {\"fts_index\":"
-                         "{\"enabled\":false,\"config\":{}},\"string_inverted_index\":{\"enabled\":true}}},\"empty\":{" FLOAT
-                         "," INT "}}}");
+                         "{\"enabled\":false,\"config\":{}},\"string_inverted_index\":{\"enabled\":true}}},\"empty\":{" INT
+                         "," FLOAT "}}}");
         (void) commit_schema_free(schema);
 }
 
