@@ -48,6 +48,14 @@ int commit_fingerprint_writing(struct write_db *w, const char *id, uint64_t *ret
 /* The metadata segment's position as it is now: 0 when there is none. -EILSEQ when it can't be read. */
 int commit_record_position(struct write_db *w, const char *segment_id, int64_t *ret, struct error *e);
 
+/* The session (session.c). */
+
+/* db_change_counter(), and with an id the fingerprint of that moment. */
+int commit_session_counter(struct db *db, const char *id, uint32_t *ret_counter, uint64_t *ret_fingerprint, struct error *e);
+
+/* Reads what is no longer what `counter` tells of: the catalog, and the log as far as it has grown. */
+int commit_session_catch_up(struct commit_session *session, struct db *db, uint32_t counter);
+
 /* The plan (plan.c). */
 
 struct commit_plan {

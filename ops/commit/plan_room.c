@@ -20,12 +20,11 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "ops/commit/plan.h"
 #include "ops/hnsw/hnsw.h"
+#include "ops/memory_available.h"
 #include "ops/operation/room.h"
 
 #define TEXT_FACTOR 8
@@ -49,8 +48,6 @@
 #define SECONDS_PER_ROW 5.5e-6 /* of the log, applied or not */
 #define SECONDS_MAX 1e9
 #define BYTES_PER_SECOND 250e6 /* of an index that is loaded, written and checked */
-
-DEFINE_CLEANUP(FILE *, fclose)
 
 /* a * b + c, at most UINT64_MAX. */
 static uint64_t times_plus(uint64_t a, uint64_t b, uint64_t c)
@@ -131,27 +128,10 @@ void commit_plan_estimate(struct commit_plan *plan)
         plan->seconds = seconds(plan);
 }
 
-/* What the kernel thinks can be had without pushing others out, and swap; UINT64_MAX when it does not tell. */
-static uint64_t free_memory(void)
-{
-        CLEANUP(fclose)
-        FILE *file = fopen("/proc/meminfo", "re");
-        char line[128];
-        uint64_t sum = 0, kib;
-        bool known = false;
-        while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-                bool available = sscanf(line, "MemAvailable: %" SCNu64 " kB", &kib) == 1;
-                if (available || sscanf(line, "SwapFree: %" SCNu64 " kB", &kib) == 1)
-                        sum = times_plus(kib, 1024, sum);
-                known = known || available;
-        }
-        return known ? sum : UINT64_MAX;
-}
-
 int commit_plan_check_room(struct commit_plan *plan)
 {
         struct operation *op = plan->session->op;
-        uint64_t have = free_memory();
+        uint64_t have = memory_available();
         if (plan->memory > have)
                 return error_set(&op->error, ENOMEM,
                                  "the index may need %" PRIu64 " bytes of memory, and there are %" PRIu64 " bytes free",

@@ -19,6 +19,7 @@
 
 #include "ops/index_summary.h"
 #include "ops/commit/switch_parts.h"
+#include "ops/operation/dir_held.h"
 #include "ops/operation/file_copy.h"
 #include "ops/operation/guard.h"
 #include "ops/operation/plain_dir.h"
@@ -198,9 +199,9 @@ int commit_switch_write(struct commit_switch *s, struct write_db *w, struct erro
 static bool is_in_use(int persist_fd, const char *id)
 {
         struct guard_finding found = { 0 };
-        enum switch_held held = switch_dir_held(persist_fd, id);
-        if (held != HELD_UNKNOWN)
-                return held == HELD_YES;
+        enum dir_held held = dir_held(persist_fd, id);
+        if (held != DIR_HELD_UNKNOWN)
+                return held == DIR_HELD_YES;
         return guard_look(persist_fd, &found, NULL) < 0 || found.writer || found.blind;
 }
 

@@ -45,9 +45,4 @@ int switch_sync(int persist_fd, struct error *e);
 /* Whether the directory is there: 1, 0, or a failure, after which nobody may take it for gone. */
 int switch_dir_present(int persist_fd, const char *id, struct error *e);
 
-enum switch_held { HELD_NO, HELD_YES, HELD_UNKNOWN };
-
-/* Whether someone has a file of the index open for writing. */
-enum switch_held switch_dir_held(int persist_fd, const char *id);
-
 #endif

@@ -6,14 +6,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "ops/index_summary.h"
 #include "ops/json.h"
 #include "ops/commit/switch_parts.h"
+#include "ops/operation/dir_held.h"
 #include "ops/operation/plain_dir.h"
 
 #define NOTE_MAX 1024
@@ -161,33 +160,6 @@ int switch_dir_present(int persist_fd, const char *id, struct error *e)
         return err == ENOENT ? 0 : error_set(e, err, "%s can't be examined: %s", id, strerror(err));
 }
 
-/* A lease is had and given up at once: it only asks (ops/operation/orphan_dirs.c). */
-static enum switch_held file_held(int dirfd, const char *file)
-{
-        CLEANUP(close)
-        int fd = file_open_regular(dirfd, file, NULL, NULL);
-        if (fd == -ENOENT)
-                return HELD_NO;
-        if (fd < 0 || fcntl(fd, F_SETSIG, SIGURG) < 0)
-                return HELD_UNKNOWN;
-        if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0)
-                return errno == EAGAIN ? HELD_YES : HELD_UNKNOWN;
-        (void) fcntl(fd, F_SETLEASE, F_UNLCK);
-        return HELD_NO;
-}
-
-enum switch_held switch_dir_held(int persist_fd, const char *id)
-{
-        CLEANUP(close)
-        int fd = file_open_dir(persist_fd, id, NULL);
-        enum switch_held held = fd >= 0 || fd == -ENOENT ? HELD_NO : HELD_UNKNOWN;
-        for (int i = 0; fd >= 0 && held != HELD_YES && i < INDEX_FILE_COUNT; i++) {
-                enum switch_held file = file_held(fd, index_file_names[i]);
-                held = file == HELD_NO ? held : file;
-        }
-        return held;
-}
-
 /* Tidying. */
 
 static int take_if_there(struct state_dir *state, struct trash **trash, const char *id, struct error *e)
@@ -235,8 +207,8 @@ int commit_switch_tidy(struct state_dir *state, const char *name, struct error *
         r = switch_ids_read(persist, &note, &ids, e);
         if (r < 0)
                 return r;
-        if ((!ids.has_old && switch_dir_held(persist, note.old) == HELD_YES) ||
-            (!ids.has_new && switch_dir_held(persist, note.id) == HELD_YES))
+        if ((!ids.has_old && dir_held(persist, note.old) == DIR_HELD_YES) ||
+            (!ids.has_new && dir_held(persist, note.id) == DIR_HELD_YES))
                 return 1;
         r = take_unused(state, &note, &ids, &why);
         if (r == 0)

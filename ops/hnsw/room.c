@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "ops/cleanup.h"
+#include "ops/memory_available.h"
 
 #define MIB (1u << 20)
-#define KIB 1024u
 
 /* A file in dirfd without a name. */
 static int open_unnamed(int dirfd, struct error *e)
@@ -44,29 +44,10 @@ static int allocate(int fd, size_t old, size_t size, struct error *e)
                          size / MIB + 1, ((unsigned long long) fs.f_bavail * fs.f_frsize + old) / MIB, strerror(err));
 }
 
-/* The number behind a name in the text of /proc/meminfo; 0 without one. */
-static uint64_t bytes_of(const char *text, const char *name)
-{
-        const char *at = strstr(text, name);
-        return at == NULL ? 0 : strtoull(at + strlen(name), NULL, 10) * KIB;
-}
-
-/* What the system can give without taking it from other programs. */
-static uint64_t available_memory(void)
-{
-        char text[4096];
-        CLEANUP(close)
-        int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
-        ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-        text[size < 0 ? 0 : size] = '\0';
-        uint64_t available = bytes_of(text, "MemAvailable:");
-        return available == 0 ? UINT64_MAX : available + bytes_of(text, "SwapFree:");
-}
-
 /* What an anonymous mapping takes is taken when it is written to, and then there is no error any more: so it is held against what is available now. */
 static int check_memory(size_t more, struct error *e)
 {
-        uint64_t available = available_memory();
+        uint64_t available = memory_available();
         if (more <= available)
                 return 0;
         return error_set(e, ENOMEM, "the index needs %zu MiB of memory, and %llu MiB are available", more / MIB + 1,

@@ -3,145 +3,36 @@
  * the next one then begins with a newline, and readers leave out what is no JSON.
  *
  * When the file gets too long its newer half is copied to the stage, and that file takes its name: whoever reads the old one still has it, and a crash
- * leaves the one or the other. The file is a stranger's input: it must be a plain file with one name, and of one of us, so that a link can't
- * make us append to, or show, a file elsewhere.
+ * leaves the one or the other.
  */
 #include "ops/operation/history.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "ops/cleanup.h"
-#include "ops/db.h"
 #include "ops/file.h"
 #include "ops/json.h"
-#include "ops/operation/plain_dir.h"
+#include "ops/operation/own_file.h"
 
-#define HISTORY_PATH STATE_DIR "/" HISTORY_FILE
-#define STAGED_FILE STAGE_TEMPORARY "history"
+static const struct own_file history = { HISTORY_FILE, STAGE_TEMPORARY "history" };
 
 static int fail(struct error *e, int err, const char *what)
 {
-        return error_set(e, err, HISTORY_PATH " can't be %s: %s", what, strerror(err));
-}
-
-/* Whether it may be what we made: it is nowhere else, and belongs to whom we give it. That root is who asks makes no file of root's ours: who owns the
-   directory may have moved it here. */
-static int check_own(const struct state_dir *state, int fd, struct stat *ret, struct error *e)
-{
-        struct stat dir;
-        if (fstat(state_dir_fd(state), &dir) < 0 || fstat(fd, ret) < 0)
-                return fail(e, errno, "examined");
-        struct file_stamp database = file_stamp_at(state_dir_persist_fd(state), DB_FILE);
-        bool ours = ret->st_uid == dir.st_uid || (database.present && ret->st_uid == database.uid);
-        if (!ours || !S_ISREG(ret->st_mode) || ret->st_nlink > 1)
-                return error_set(
-                        e, EPERM,
-                        HISTORY_PATH
-                        " is not of chromafs' making (no plain file, a second name of one, or another user's): move it away");
-        return 0;
-}
-
-static int open_plain(int dirfd, const char *name, uint64_t flags)
-{
-        struct open_how how = {
-                .flags = flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-                .mode = (flags & O_CREAT) != 0 ? 0600 : 0,
-                .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-        };
-        long fd = syscall(SYS_openat2, dirfd, name, &how, sizeof(how));
-        return fd < 0 ? -errno : (int) fd;
-}
-
-/* Makes an empty file in the stage. */
-static int make_staged(struct state_dir *state, struct error *e)
-{
-        int stage = state_dir_stage_fd(state);
-        (void) unlinkat(stage, STAGED_FILE, 0); /* of a crash */
-        CLEANUP(close)
-        int fd = open_plain(stage, STAGED_FILE, O_RDWR | O_CREAT | O_EXCL | O_APPEND);
-        if (fd < 0)
-                return fail(e, -fd, "made");
-        int made = fd, r = fchmod(fd, 0600) < 0 ? fail(e, errno, "given its mode") : 0; /* whatever the umask was */
-        if (r == 0)
-                r = state_dir_own(state, fd, e);
-        if (r < 0) {
-                (void) unlinkat(stage, STAGED_FILE, 0);
-                return r;
-        }
-        fd = -1;
-        return made;
-}
-
-/* Gives the staged file the name. */
-static int replace(struct state_dir *state, struct error *e)
-{
-        int dirfd = state_dir_fd(state), stage = state_dir_stage_fd(state);
-        if (renameat(stage, STAGED_FILE, dirfd, HISTORY_FILE) == 0)
-                return plain_dir_sync(dirfd, STATE_DIR, e);
-        int err = errno;
-        (void) unlinkat(stage, STAGED_FILE, 0);
-        return fail(e, err, "made");
-}
-
-/* Made in the stage, so that a crash of root can't leave one that its owner may not open. */
-static int make(struct state_dir *state, struct error *e)
-{
-        CLEANUP(close)
-        int fd = make_staged(state, e);
-        int r = fd < 0 ? fd : replace(state, e), made = fd;
-        if (r < 0)
-                return r;
-        fd = -1;
-        return made;
-}
-
-/* Opens it for appending, made where it is missing. *ret_size: its size. */
-static int open_history(struct state_dir *state, uint64_t *ret_size, struct error *e)
-{
-        int dirfd = state_dir_fd(state);
-        CLEANUP(close)
-        int fd = open_plain(dirfd, HISTORY_FILE, O_RDWR | O_APPEND);
-        if (fd == -ENOENT && (fd = make(state, e)) < 0)
-                return fd;
-        if (fd == -ELOOP || fd == -EXDEV)
-                return error_set(e, EPERM, HISTORY_PATH " is a symbolic link: move it away");
-        if (fd < 0)
-                return fail(e, -fd, "opened");
-        struct stat st = { 0 };
-        int r = check_own(state, fd, &st, e), ret = fd;
-        if (r < 0)
-                return r;
-        *ret_size = (uint64_t) st.st_size;
-        fd = -1;
-        return ret;
+        return own_file_fail(&history, err, what, e);
 }
 
 /* Writes all at the end of the file, or nothing, and syncs. */
 static int append(int fd, const char *bytes, size_t len, uint64_t size, struct error *e)
 {
-        size_t done = 0;
-        errno = 0;
-        while (done < len) {
-                ssize_t n = write(fd, bytes + done, len - done);
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n <= 0)
-                        break;
-                done += (size_t) n;
-        }
-        if (done == len && fsync(fd) == 0)
-                return 0;
-        int err = errno != 0 ? errno : EIO;
-        if (ftruncate(fd, (off_t) size) < 0)
-                return fail(e, err, "written, nor cut back");
-        return fail(e, err, "written");
+        int r = own_file_write(&history, fd, bytes, len, e);
+        if (r == 0)
+                r = own_file_sync(&history, fd, e);
+        if (r < 0 && ftruncate(fd, (off_t) size) < 0)
+                return fail(e, -r, "written, nor cut back");
+        return r;
 }
 
 /* The last `most` bytes of a file of `size`, from the beginning of a line on. *ret is the caller's. */
@@ -177,13 +68,13 @@ static int shorten(struct state_dir *state, int fd, uint64_t size, struct error 
         CLEANUP(free)
         char *bytes = tail.bytes;
         CLEANUP(close)
-        int staged = make_staged(state, e);
+        int staged = own_file_stage(&history, state, e);
         if (staged < 0)
                 return staged;
         r = append(staged, bytes, tail.len, 0, e);
         if (r < 0)
-                (void) unlinkat(state_dir_stage_fd(state), STAGED_FILE, 0);
-        return r < 0 ? r : replace(state, e);
+                own_file_drop(&history, state);
+        return r < 0 ? r : own_file_replace(&history, state, e);
 }
 
 /* The same object with null for its result: an outcome that is far too long. */
@@ -245,13 +136,13 @@ static int add_line(struct state_dir *state, const struct text *line, struct err
 {
         uint64_t size = 0;
         CLEANUP(close)
-        int fd = open_history(state, &size, e);
+        int fd = own_file_open(&history, state, &size, e);
         if (fd >= 0 && size > HISTORY_SIZE_MAX - line->len) {
                 int r = shorten(state, fd, size, e);
                 if (r < 0)
                         return r;
                 (void) close(fd);
-                fd = open_history(state, &size, e);
+                fd = own_file_open(&history, state, &size, e);
         }
         if (fd < 0)
                 return fd;
@@ -310,10 +201,10 @@ static int read_all(const struct state_dir *state, struct text *ret, struct erro
         int fd = file_open_regular(dirfd, HISTORY_FILE, NULL, e);
         if (fd < 0)
                 return fd;
-        struct stat st = { 0 };
-        int r = check_own(state, fd, &st, e);
+        uint64_t size = 0;
+        int r = own_file_check(&history, state, fd, &size, e);
         if (r == 0)
-                r = read_tail(fd, (uint64_t) st.st_size, HISTORY_SIZE_MAX, ret, e);
+                r = read_tail(fd, size, HISTORY_SIZE_MAX, ret, e);
         if (r == 0)
                 filter(ret);
         return r;

@@ -1,20 +1,16 @@
 /*
- * A lease is had and given up at once: it only asks. Should somebody open the file for writing in that instant, the kernel tells us
- * by a signal, which is SIGIO unless another is chosen, and ends the process; SIGURG is one that nobody minds.
- *
  * The stamp of a directory says that what is moved is what was judged: a directory that was exchanged for another one stays.
  */
 #include "ops/operation/orphan_dirs.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "ops/dir_size.h"
-#include "ops/index_summary.h"
+#include "ops/operation/dir_held.h"
 #include "ops/operation/plain_dir.h"
 #include "ops/orphans.h"
 
@@ -23,34 +19,6 @@ static const char stays_unknown[] = "nothing can tell whether a process has it o
 static const char stays_young[] = "it was written to less than a minute ago: it stays for now";
 static const char stays_mount[] = "another file system is mounted there: it stays";
 static const char stays_changed[] = "it has changed since it was looked at: it stays for now";
-
-enum held { HELD_NO, HELD_YES, HELD_UNKNOWN };
-
-static enum held file_held(int dirfd, const char *file)
-{
-        CLEANUP(close)
-        int fd = file_open_regular(dirfd, file, NULL, NULL);
-        if (fd == -ENOENT)
-                return HELD_NO;
-        if (fd < 0 || fcntl(fd, F_SETSIG, SIGURG) < 0)
-                return HELD_UNKNOWN;
-        if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0)
-                return errno == EAGAIN ? HELD_YES : HELD_UNKNOWN;
-        (void) fcntl(fd, F_SETLEASE, F_UNLCK);
-        return HELD_NO;
-}
-
-static enum held dir_held(int persist_fd, const char *name)
-{
-        CLEANUP(close)
-        int fd = file_open_dir(persist_fd, name, NULL);
-        enum held held = fd < 0 ? HELD_UNKNOWN : HELD_NO;
-        for (int i = 0; fd >= 0 && held != HELD_YES && i < INDEX_FILE_COUNT; i++) {
-                enum held file = file_held(fd, index_file_names[i]);
-                held = file == HELD_NO ? held : file;
-        }
-        return held;
-}
 
 static bool is_young(int64_t newest_ns)
 {
@@ -78,11 +46,11 @@ static const char *judge(int persist_fd, struct orphan_dir *dir, bool certain)
         if (is_young(size.newest_ns))
                 return stays_young;
         switch (dir_held(persist_fd, dir->name)) {
-        case HELD_YES:
+        case DIR_HELD_YES:
                 return stays_open;
-        case HELD_UNKNOWN:
+        case DIR_HELD_UNKNOWN:
                 return certain ? stays_unknown : NULL;
-        case HELD_NO:
+        case DIR_HELD_NO:
                 break;
         }
         return NULL;
