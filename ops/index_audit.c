@@ -127,7 +127,7 @@ int index_audit_read_all(int persist_fd, const char *segment_id, db_cancel_fn *c
 {
         CLEANUP(index_metadata_free)
         struct index_metadata *metadata = NULL;
-        index_summary_read_all(persist_fd, segment_id, ret_summary, &metadata);
+        index_summary_read_all(persist_fd, segment_id, cancelled, context, ret_summary, &metadata);
         if (ret_summary->damage.code == -EAGAIN || index_is_ours(ret_summary->damage.code))
                 return error_set(e, -ret_summary->damage.code, "%s", ret_summary->damage.text);
         struct index_audit audit = { 0 };

@@ -32,7 +32,8 @@ static int add_all(const struct index_metadata *metadata, const struct label_cou
         return 0;
 }
 
-int index_ids_read(int persist_fd, const char *segment_id, const struct index_audit *audit, struct id_set *ids, struct error *e)
+int index_ids_read(int persist_fd, const char *segment_id, const struct index_audit *audit, db_cancel_fn *cancelled, void *context,
+                   struct id_set *ids, struct error *e)
 {
         if (!audit->stamps.files[INDEX_PICKLE].present || !audit->has_labels)
                 return 0;
@@ -44,7 +45,7 @@ int index_ids_read(int persist_fd, const char *segment_id, const struct index_au
                 return fd;
         CLEANUP(index_metadata_free)
         struct index_metadata *metadata = NULL;
-        int r = index_metadata_read(fd, &metadata, e);
+        int r = index_metadata_read(fd, cancelled, context, &metadata, e);
         if (r < 0)
                 return r;
         struct index_stamps after = index_stamps_read(persist_fd, segment_id);

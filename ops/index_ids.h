@@ -11,7 +11,8 @@
 #include "ops/index_audit.h"
 
 /* Adds the ids to *ids. `segment_id` is a UUID. 0 without a pickle too (then no id has a vector there); -EAGAIN when the files are no longer
-   those of the audit. */
-int index_ids_read(int persist_fd, const char *segment_id, const struct index_audit *audit, struct id_set *ids, struct error *e);
+   those of the audit; -EINTR: cancelled (may be NULL). */
+int index_ids_read(int persist_fd, const char *segment_id, const struct index_audit *audit, db_cancel_fn *cancelled, void *context,
+                   struct id_set *ids, struct error *e);
 
 #endif

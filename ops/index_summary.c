@@ -16,6 +16,7 @@
 #include "ops/cleanup.h"
 #include "ops/index_fit.h"
 #include "ops/labels.h"
+#include "ops/pickle_machine.h"
 
 #define ATTEMPTS 4
 #define PAUSE_NS (2 * 1000 * 1000) /* between attempts: a small index is persisted in less */
@@ -101,13 +102,14 @@ static void note_metadata(struct index_summary *s, const struct index_metadata *
         s->fragmentation = index_fragmentation(m);
 }
 
-static void read_pickle(int fd, struct index_summary *s, struct hnsw_faults *f, struct index_metadata **ret)
+static void read_pickle(int fd, const struct pickle_watch *watch, struct index_summary *s, struct hnsw_faults *f,
+                        struct index_metadata **ret)
 {
         struct error e = { 0 };
         CLEANUP(close)
         int file = file_open_regular(fd, index_file_names[INDEX_PICKLE], NULL, &e);
         struct index_metadata *m = NULL;
-        if (file < 0 || index_metadata_read(file, &m, &e) < 0) {
+        if (file < 0 || index_metadata_read(file, watch->cancelled, watch->context, &m, &e) < 0) {
                 note_failure(s, f, file < 0 ? HNSW_FILE : HNSW_PICKLE, &e);
                 return;
         }
@@ -147,7 +149,8 @@ static void judge_stage(struct index_summary *s, struct hnsw_faults *f)
         }
 }
 
-static void read_files(int fd, struct index_summary *s, struct hnsw_faults *f, struct index_metadata **ret)
+static void read_files(int fd, const struct pickle_watch *watch, struct index_summary *s, struct hnsw_faults *f,
+                       struct index_metadata **ret)
 {
         stamp_files(fd, &s->stamps);
         if (s->stamps.files[INDEX_HEADER].present)
@@ -157,13 +160,13 @@ static void read_files(int fd, struct index_summary *s, struct hnsw_faults *f, s
         index_fit_sizes(s, f);
         if (!s->stamps.files[INDEX_PICKLE].present)
                 return;
-        read_pickle(fd, s, f, ret);
+        read_pickle(fd, watch, s, f, ret);
         if (*ret != NULL)
                 index_fit_metadata(s, *ret, f);
 }
 
-static void read_once(int persist_fd, const char *segment_id, struct index_summary *s, struct hnsw_faults *f,
-                      struct index_metadata **ret)
+static void read_once(int persist_fd, const char *segment_id, const struct pickle_watch *watch, struct index_summary *s,
+                      struct hnsw_faults *f, struct index_metadata **ret)
 {
         *s = (struct index_summary){ .stage = INDEX_ABSENT, .stamps.dir = file_stamp_at(persist_fd, segment_id) };
         if (f->findings != NULL)
@@ -174,7 +177,7 @@ static void read_once(int persist_fd, const char *segment_id, struct index_summa
         CLEANUP(close)
         int fd = file_open_dir(persist_fd, segment_id, &failure);
         if (fd >= 0) {
-                read_files(fd, s, f, ret);
+                read_files(fd, watch, s, f, ret);
         } else {
                 note_failure(s, f, HNSW_FILE, &failure);
                 s->stage = INDEX_INCOMPLETE;
@@ -193,44 +196,49 @@ static void judge_damage(struct index_summary *s)
                 (void) error_set(&s->damage, EAGAIN, "the index is being written: its files do not fit each other yet");
 }
 
-static void read_until_still(int persist_fd, const char *segment_id, struct index_summary *ret, struct hnsw_faults *f,
-                             struct index_metadata **ret_metadata)
+static void read_until_still(int persist_fd, const char *segment_id, const struct pickle_watch *watch, struct index_summary *ret,
+                             struct hnsw_faults *f, struct index_metadata **ret_metadata)
 {
         struct index_metadata *metadata = NULL;
         bool still = false;
+        ret->damage.code = 0;
         f->e = &ret->damage;
-        for (int i = 0; !still && i < ATTEMPTS; i++) {
+        for (int i = 0; !still && ret->damage.code != -EINTR && i < ATTEMPTS; i++) {
                 if (i > 0)
                         pause_briefly();
                 metadata = index_metadata_free(metadata);
-                read_once(persist_fd, segment_id, ret, f, &metadata);
+                read_once(persist_fd, segment_id, watch, ret, f, &metadata);
                 struct index_stamps after = index_stamps_read(persist_fd, segment_id);
                 still = index_stamps_equal(&after, &ret->stamps);
         }
         *ret_metadata = metadata;
+        if (ret->damage.code == -EINTR)
+                return;
         if (still)
                 judge_damage(ret);
         else
                 (void) error_set(&ret->damage, EAGAIN, "the index is being written: its files changed each time they were read");
 }
 
-void index_summary_read_all(int persist_fd, const char *segment_id, struct index_summary *ret, struct index_metadata **ret_metadata)
+void index_summary_read_all(int persist_fd, const char *segment_id, db_cancel_fn *cancelled, void *context,
+                            struct index_summary *ret, struct index_metadata **ret_metadata)
 {
         struct hnsw_faults first = { 0 };
-        read_until_still(persist_fd, segment_id, ret, &first, ret_metadata);
+        read_until_still(persist_fd, segment_id, &(struct pickle_watch){ cancelled, context }, ret, &first, ret_metadata);
 }
 
-void index_summary_check(int persist_fd, const char *segment_id, struct hnsw_finding findings[HNSW_FINDING_KINDS],
-                         struct index_summary *ret, struct index_metadata **ret_metadata)
+void index_summary_check(int persist_fd, const char *segment_id, db_cancel_fn *cancelled, void *context,
+                         struct hnsw_finding findings[HNSW_FINDING_KINDS], struct index_summary *ret,
+                         struct index_metadata **ret_metadata)
 {
         struct hnsw_faults all = { .findings = findings };
-        read_until_still(persist_fd, segment_id, ret, &all, ret_metadata);
+        read_until_still(persist_fd, segment_id, &(struct pickle_watch){ cancelled, context }, ret, &all, ret_metadata);
 }
 
 void index_summary_read(int persist_fd, const char *segment_id, struct index_summary *ret)
 {
         struct index_metadata *metadata = NULL;
-        index_summary_read_all(persist_fd, segment_id, ret, &metadata);
+        index_summary_read_all(persist_fd, segment_id, NULL, NULL, ret, &metadata);
         (void) index_metadata_free(metadata);
 }
 

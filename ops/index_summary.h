@@ -65,14 +65,16 @@ bool index_stamps_young(const struct index_stamps *stamps);
 /* `segment_id` must be a valid UUID (uuid_valid). */
 void index_summary_read(int persist_fd, const char *segment_id, struct index_summary *ret);
 
-/* The same, and hands over what the pickle says: NULL when there is none or it can't be read. The caller frees *ret_metadata. */
-void index_summary_read_all(int persist_fd, const char *segment_id, struct index_summary *ret,
-                            struct index_metadata **ret_metadata);
+/* The same, and hands over what the pickle says: NULL when there is none or it can't be read. The caller frees *ret_metadata. damage.code is -EINTR when `cancelled` (may be NULL), which is
+   asked now and then while the pickle is read, says so. */
+void index_summary_read_all(int persist_fd, const char *segment_id, db_cancel_fn *cancelled, void *context,
+                            struct index_summary *ret, struct index_metadata **ret_metadata);
 
 /* The same, and counts all that is wrong with the header, the pickle and what files there are, instead of telling the first of it: `damage` is -EAGAIN when the files never stood still,
-   or a failure of ours, and nothing else. Young files are the caller's matter. The three other files are only looked for. */
-void index_summary_check(int persist_fd, const char *segment_id, struct hnsw_finding findings[HNSW_FINDING_KINDS],
-                         struct index_summary *ret, struct index_metadata **ret_metadata);
+   or a failure of ours (-EINTR: cancelled), and nothing else. Young files are the caller's matter. The three other files are only looked for. */
+void index_summary_check(int persist_fd, const char *segment_id, db_cancel_fn *cancelled, void *context,
+                         struct hnsw_finding findings[HNSW_FINDING_KINDS], struct index_summary *ret,
+                         struct index_metadata **ret_metadata);
 
 const char *index_stage_name(enum index_stage stage);
 

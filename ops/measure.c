@@ -196,7 +196,7 @@ static int indexed_ids(const struct measure *m, struct id_set *ret, bool *ret_kn
         *ret_known = vector != NULL && m->labels != NULL && m->labels->audit.damage.code == 0;
         if (!*ret_known)
                 return 0;
-        return index_ids_read(m->observer->dirfd, vector->id.bytes, &m->labels->audit, ret, e);
+        return index_ids_read(m->observer->dirfd, vector->id.bytes, &m->labels->audit, NULL, NULL, ret, e);
 }
 
 static int run_records(void *argument, db_cancel_fn *stop, void *context, struct result **ret, struct error *e)

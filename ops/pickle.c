@@ -25,6 +25,8 @@
 #include "ops/pickle_ids.h"
 #include "ops/pickle_machine.h"
 
+#define PIECE_SIZE ((size_t) 4 << 20)
+
 struct decoder {
         const char *bytes;
         const struct pickle_tree *tree;
@@ -32,6 +34,7 @@ struct decoder {
         struct index_metadata *result;
         struct key_index *order, *scratch; /* room for the largest of the three dicts */
         uint64_t *rank;                    /* number of a pair of id_to_label -> number of its entry in the result */
+        const struct pickle_watch *watch;
         struct error *e;
 };
 
@@ -258,9 +261,15 @@ static int join_dicts(struct decoder *d)
         struct pickle_id *live = NULL;
         int r = make_entries(d);
         if (r == 0)
+                r = pickle_watch_ask(d->watch, d->e);
+        if (r == 0)
                 r = pickle_ids_sort(d->bytes, d->id_to_label, d->order, d->scratch, &live, d->e);
         if (r == 0)
+                r = pickle_watch_ask(d->watch, d->e);
+        if (r == 0)
                 r = check_inverse(d);
+        if (r == 0)
+                r = pickle_watch_ask(d->watch, d->e);
         if (r == 0)
                 r = join_seq_ids(d, live);
         return r;
@@ -288,7 +297,7 @@ static int decode_state(struct decoder *d)
         return join_dicts(d);
 }
 
-int index_metadata_decode(char *bytes, size_t len, struct index_metadata **ret, struct error *e)
+static int decode(char *bytes, size_t len, const struct pickle_watch *watch, struct index_metadata **ret, struct error *e)
 {
         CLEANUP(index_metadata_free)
         struct index_metadata *m = calloc(1, sizeof(*m));
@@ -299,15 +308,20 @@ int index_metadata_decode(char *bytes, size_t len, struct index_metadata **ret, 
         m->bytes = bytes;
         CLEANUP(pickle_tree_free)
         struct pickle_tree *tree = NULL;
-        int r = pickle_tree_build(bytes, len, &tree, e);
+        int r = pickle_tree_build(bytes, len, watch, &tree, e);
         if (r < 0)
                 return r;
-        struct decoder d = { .bytes = bytes, .tree = tree, .result = m, .e = e };
+        struct decoder d = { .bytes = bytes, .tree = tree, .result = m, .watch = watch, .e = e };
         r = decode_state(&d);
         if (r < 0)
                 return r;
         *ret = TAKE(m);
         return 0;
+}
+
+int index_metadata_decode(char *bytes, size_t len, struct index_metadata **ret, struct error *e)
+{
+        return decode(bytes, len, &(struct pickle_watch){ NULL, NULL }, ret, e);
 }
 
 /* The two ends of a file: what is no pickle, a hole of gigabytes for one, is refused before memory is taken for it. */
@@ -322,8 +336,21 @@ static int check_ends(int fd, uint64_t size, struct error *e)
         return r;
 }
 
-int index_metadata_read(int fd, struct index_metadata **ret, struct error *e)
+static int read_bytes(int fd, char *bytes, size_t size, const struct pickle_watch *watch, struct error *e)
 {
+        int r = 0;
+        for (size_t done = 0; r == 0 && done < size; done += PIECE_SIZE) {
+                size_t piece = size - done < PIECE_SIZE ? size - done : PIECE_SIZE;
+                r = pickle_watch_ask(watch, e);
+                if (r == 0)
+                        r = file_pread_exact(fd, bytes + done, piece, done, PICKLE_FILE, e);
+        }
+        return r;
+}
+
+int index_metadata_read(int fd, db_cancel_fn *cancelled, void *context, struct index_metadata **ret, struct error *e)
+{
+        const struct pickle_watch watch = { cancelled, context };
         struct stat st;
         if (fstat(fd, &st) < 0) {
                 int err = errno;
@@ -341,8 +368,8 @@ int index_metadata_read(int fd, struct index_metadata **ret, struct error *e)
         char *bytes = malloc(size);
         if (bytes == NULL)
                 return error_set(e, ENOMEM, "no memory for " PICKLE_FILE ", %zu bytes", size);
-        r = file_pread_exact(fd, bytes, size, 0, PICKLE_FILE, e);
-        return r < 0 ? r : index_metadata_decode(TAKE(bytes), size, ret, e);
+        r = read_bytes(fd, bytes, size, &watch, e);
+        return r < 0 ? r : decode(TAKE(bytes), size, &watch, ret, e);
 }
 
 const struct index_entry *index_metadata_by_label(const struct index_metadata *m, uint64_t label)

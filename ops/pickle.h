@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "ops/cleanup.h"
+#include "ops/db.h"
 #include "ops/error.h"
 
 enum pickle_shape { PICKLE_INSTANCE, PICKLE_DICT };
@@ -45,8 +46,8 @@ struct index_metadata {
    0, -EILSEQ with a sentence that has the byte offset, or -ENOMEM. */
 int index_metadata_decode(char *bytes, size_t len, struct index_metadata **ret, struct error *e);
 
-/* Reads and decodes the open file. -EFBIG above 4 GiB. The caller frees *ret. */
-int index_metadata_read(int fd, struct index_metadata **ret, struct error *e);
+/* Reads and decodes the open file. -EFBIG above 4 GiB; -EINTR when `cancelled` (may be NULL), which is asked now and then, says so. The caller frees *ret. */
+int index_metadata_read(int fd, db_cancel_fn *cancelled, void *context, struct index_metadata **ret, struct error *e);
 
 /* Entry of a label, or NULL. */
 const struct index_entry *index_metadata_by_label(const struct index_metadata *m, uint64_t label);

@@ -16,6 +16,8 @@
  */
 #include "ops/pickle_machine.h"
 
+#define STEPS_PER_ASK 65536u /* about a millisecond */
+
 #include <errno.h>
 #include <string.h>
 
@@ -321,25 +323,38 @@ static opcode_fn *const opcodes[256] = {
         [0x95] = op_frame,
 };
 
-static int run(struct pickle_machine *m)
+int pickle_watch_ask(const struct pickle_watch *watch, struct error *e)
+{
+        bool ends = watch->cancelled != NULL && watch->cancelled(watch->context);
+        return ends ? error_set(e, EINTR, "cancelled") : 0;
+}
+
+static int step(struct pickle_machine *m)
+{
+        opcode_fn *fn = opcodes[m->bytes[m->op]];
+        return fn == NULL ? pickle_bad(m, "an opcode that Chroma does not write") : fn(m);
+}
+
+static int run(struct pickle_machine *m, const struct pickle_watch *watch)
 {
         const unsigned char *proto = pickle_take(m, 2);
         if (proto == NULL || proto[0] != 0x80 || proto[1] < 2 || proto[1] > 5)
                 return error_set(m->e, EILSEQ, PICKLE_FILE ": byte 0: no pickle of protocol 2 to 5");
-        while (!m->stopped) {
+        for (size_t steps = 0; !m->stopped; steps++) {
                 if (m->pos == m->len)
                         return error_set(m->e, EILSEQ, PICKLE_FILE ": byte %zu: the file ends without the end of the pickle",
                                          m->pos);
                 m->op = m->pos++;
-                opcode_fn *fn = opcodes[m->bytes[m->op]];
-                int r = fn == NULL ? pickle_bad(m, "an opcode that Chroma does not write") : fn(m);
+                int r = steps % STEPS_PER_ASK == STEPS_PER_ASK - 1 ? pickle_watch_ask(watch, m->e) : 0;
+                if (r == 0)
+                        r = step(m);
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-int pickle_tree_build(const char *bytes, size_t len, struct pickle_tree **ret, struct error *e)
+int pickle_tree_build(const char *bytes, size_t len, const struct pickle_watch *watch, struct pickle_tree **ret, struct error *e)
 {
         if (len == 0 || len > UINT32_MAX)
                 return error_set(e, EILSEQ, PICKLE_FILE ": byte 0: the file is empty, or above 4 GiB");
@@ -349,7 +364,7 @@ int pickle_tree_build(const char *bytes, size_t len, struct pickle_tree **ret, s
                 return error_set(e, ENOMEM, "no memory for " PICKLE_FILE);
         tree->state = NO_DICT;
         struct pickle_machine m = { .bytes = (const unsigned char *) bytes, .len = len, .tree = tree, .e = e };
-        int r = run(&m);
+        int r = run(&m, watch);
         free(m.stack.items);
         free(m.memo.items);
         if (r < 0)

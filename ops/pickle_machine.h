@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "ops/cleanup.h"
+#include "ops/db.h"
 #include "ops/error.h"
 
 #define PICKLE_FILE "index_metadata.pickle"
@@ -56,8 +57,17 @@ struct pickle_dict {
 
 struct pickle_tree;
 
-/* Runs the pickle in bytes[0 .. len), which must outlive the result. 0, -EILSEQ with a sentence that has the byte offset, -ENOMEM. */
-int pickle_tree_build(const char *bytes, size_t len, struct pickle_tree **ret, struct error *e);
+/* Who may end it: cancelled may be NULL. */
+struct pickle_watch {
+        db_cancel_fn *cancelled;
+        void *context;
+};
+
+/* 0, or -EINTR with its sentence. */
+int pickle_watch_ask(const struct pickle_watch *watch, struct error *e);
+
+/* Runs the pickle in bytes[0 .. len), which must outlive the result. 0, -EILSEQ with a sentence that has the byte offset, -ENOMEM, -EINTR (asked every few thousand opcodes). */
+int pickle_tree_build(const char *bytes, size_t len, const struct pickle_watch *watch, struct pickle_tree **ret, struct error *e);
 struct pickle_tree *pickle_tree_free(struct pickle_tree *tree); /* takes NULL, returns NULL */
 DEFINE_CLEANUP(struct pickle_tree *, pickle_tree_free)
 

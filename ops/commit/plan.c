@@ -9,6 +9,7 @@
 #include <xxhash.h>
 
 #include "ops/commit/plan.h"
+#include "ops/index_fit.h"
 
 #define QUEUE_CONFIG 2 /* the migration of 0.5.6: from then on the vector segment's position is in max_seq_id */
 #define COLUMN_METADATA 7
@@ -80,9 +81,12 @@ static int read_positions(struct commit_plan *plan)
         const struct segment *vector = plan->collection->vector, *metadata = plan->collection->metadata;
         struct operation *op = plan->session->op;
         struct index_summary summary = { 0 };
+        struct index_metadata *metadata_read = NULL;
         uint64_t position = 0;
-        index_summary_read(op->dirfd, vector->id.bytes, &summary);
-        if (!vector->has_position && summary.damage.code != 0) {
+        if (!vector->has_position)
+                index_summary_read_all(op->dirfd, vector->id.bytes, operation_is_cancelled, op, &summary, &metadata_read);
+        (void) index_metadata_free(metadata_read);
+        if (summary.damage.code != 0) {
                 int damage = commit_index_damage(op, vector->id.bytes, &summary.damage);
                 plan->cure = damage == -EILSEQ ? "rebuild-hnsw" : NULL;
                 return damage;

@@ -73,7 +73,9 @@ static int read_summary(struct commit_vector *v, struct error *e)
 {
         struct hnsw_finding findings[HNSW_FINDING_KINDS];
         struct error found;
-        index_summary_check(v->op->dirfd, commit_segment_id(v), findings, &v->summary, &v->metadata);
+        index_summary_check(v->op->dirfd, commit_segment_id(v), operation_is_cancelled, v->op, findings, &v->summary, &v->metadata);
+        if (v->summary.damage.code == -EINTR)
+                return error_set(e, ECANCELED, "cancelled");
         if (v->summary.damage.code != 0)
                 return commit_vector_damage(v, v->summary.damage.code, &v->summary.damage, e);
         int r = check_findings(v, findings, e);

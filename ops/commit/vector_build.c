@@ -55,7 +55,7 @@ static int load_at(const struct building *b, const struct hnsw_params *params, i
 {
         if (segment_fd < 0)
                 return hnsw_new(params, b->v->adds.count, ret, found);
-        return hnsw_load(segment_fd, params, b->v->adds.count, ret, found);
+        return hnsw_load(segment_fd, params, b->v->adds.count, operation_is_cancelled, b->op, ret, found);
 }
 
 static int load(struct building *b)
@@ -204,7 +204,8 @@ static int save_pickle(struct building *b)
         };
         int r = make_entries(b, &m);
         if (r == 0)
-                r = index_metadata_write(&m, version->rust ? PICKLE_DICT : PICKLE_INSTANCE, b->dirfd, b->e);
+                r = index_metadata_write(&m, version->rust ? PICKLE_DICT : PICKLE_INSTANCE, b->dirfd, operation_is_cancelled, b->op,
+                                         b->e);
         free(m.entries);
         return r;
 }

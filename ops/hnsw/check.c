@@ -152,7 +152,7 @@ static int check_and_judge(int persist_fd, const char *segment_id, struct checki
         struct index_summary summary;
         CLEANUP(index_metadata_free)
         struct index_metadata *metadata = NULL;
-        index_summary_check(persist_fd, segment_id, c->check->findings, &summary, &metadata);
+        index_summary_check(persist_fd, segment_id, c->cancelled, c->context, c->check->findings, &summary, &metadata);
         if (summary.damage.code < 0)
                 return error_set(e, -summary.damage.code, "%s", summary.damage.text);
         c->header = &summary.header;

@@ -49,9 +49,10 @@ DEFINE_CLEANUP(struct hnsw *, hnsw_free)
 
 /* Reads the four files of a segment directory, with room for `more` elements; everything is checked (FORMAT 11, I3 and I4), but for what needs the
    pickle. m, dimension and, unless params->ef_construction is other than 0, ef_construction come from header.bin; the rest from `params`; a dimension
-   there that differs from the file's is -EILSEQ, 0 is any. -EILSEQ or -EIO for damage, -EAGAIN when the files change meanwhile. The generator of
+   there that differs from the file's is -EILSEQ, 0 is any. -EILSEQ or -EIO for damage, -EAGAIN when the files change meanwhile, -EINTR when `cancelled` (may be NULL), which is asked now and then, says so. The generator of
    levels starts anew, as hnswlib's does. */
-int hnsw_load(int segment_fd, const struct hnsw_params *params, uint64_t more, struct hnsw **ret, struct error *e);
+int hnsw_load(int segment_fd, const struct hnsw_params *params, uint64_t more, db_cancel_fn *cancelled, void *context,
+              struct hnsw **ret, struct error *e);
 
 /* Room for `more` elements in addition to those that are there. Searchers get memory anew when they need it. -ENOMEM, -ENOSPC: it is as it was. */
 int hnsw_reserve(struct hnsw *index, uint64_t more, struct error *e);

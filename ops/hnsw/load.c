@@ -114,8 +114,10 @@ static int load_records(struct loading *l, int fd, struct error *e)
         uint64_t per_piece = record_size < PIECE_SIZE ? PIECE_SIZE / record_size : 1;
         for (uint64_t first = 0; first < l->header.count; first += per_piece) {
                 uint64_t n = l->header.count - first < per_piece ? l->header.count - first : per_piece;
-                int r = file_pread_exact(fd, record_of(l->h, (uint32_t) first), (size_t) n * record_size, first * record_size,
-                                         "data_level0.bin", e);
+                int r = load_ask(l, e);
+                if (r == 0)
+                        r = file_pread_exact(fd, record_of(l->h, (uint32_t) first), (size_t) n * record_size, first * record_size,
+                                             "data_level0.bin", e);
                 for (uint64_t i = 0; r == 0 && i < n; i++)
                         r = check_record(l, (uint32_t) (first + i), e);
                 if (r < 0)
@@ -151,10 +153,11 @@ static int load_files(struct loading *l, const struct files *f, struct error *e)
         return 0;
 }
 
-int hnsw_load(int segment_fd, const struct hnsw_params *params, uint64_t more, struct hnsw **ret, struct error *e)
+int hnsw_load(int segment_fd, const struct hnsw_params *params, uint64_t more, db_cancel_fn *cancelled, void *context,
+              struct hnsw **ret, struct error *e)
 {
         struct files files;
-        struct loading l = { 0 };
+        struct loading l = { .cancelled = cancelled, .context = context };
         int opened = files_open(segment_fd, &files, e);
         int r = opened < 0 ? opened : make_index(&files, params, more, &l, e);
         CLEANUP(hnsw_free)

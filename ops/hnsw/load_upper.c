@@ -12,6 +12,7 @@
 
 #define FILE_NAME "link_lists.bin"
 #define PIECE_SIZE ((size_t) 256 << 10)
+#define IDS_PER_ASK 16384u
 
 struct reader {
         int fd;
@@ -75,7 +76,9 @@ static int load_entries(struct loading *l, struct reader *r, struct error *e)
 {
         int highest = 0;
         for (uint32_t id = 0; id < l->header.count; id++) {
-                int code = load_entry(l, r, id, e);
+                int code = id % IDS_PER_ASK == IDS_PER_ASK - 1 ? load_ask(l, e) : 0;
+                if (code == 0)
+                        code = load_entry(l, r, id, e);
                 if (code < 0)
                         return code;
                 highest = l->h->level[id] > highest ? l->h->level[id] : highest;
@@ -118,13 +121,14 @@ static int check_list(const struct loading *l, uint32_t id, int level, struct er
 
 static int check_lists(const struct loading *l, struct error *e)
 {
-        for (uint32_t id = 0; id < l->header.count; id++)
-                for (int level = 1; level <= l->h->level[id]; level++) {
-                        int r = check_list(l, id, level, e);
-                        if (r < 0)
-                                return r;
-                }
-        return 0;
+        int r = 0;
+        for (uint32_t id = 0; r == 0 && id < l->header.count; id++) {
+                if (id % IDS_PER_ASK == IDS_PER_ASK - 1)
+                        r = load_ask(l, e);
+                for (int level = 1; r == 0 && level <= l->h->level[id]; level++)
+                        r = check_list(l, id, level, e);
+        }
+        return r;
 }
 
 /* A file with holes can claim any size, and all of it would be memory. */

@@ -147,10 +147,11 @@ static void put_pickle(struct writer *w, const struct index_metadata *m, enum pi
         put_opcode(w, '.');
 }
 
-int index_metadata_write(const struct index_metadata *m, enum pickle_shape shape, int dirfd, struct error *e)
+int index_metadata_write(const struct index_metadata *m, enum pickle_shape shape, int dirfd, db_cancel_fn *cancelled, void *context,
+                         struct error *e)
 {
         struct writer w = { .most = shape == PICKLE_DICT ? UINT32_MAX : INT64_MAX, .e = e };
-        w.code = save_file_open(&w.file, dirfd, PICKLE_FILE, NULL, NULL, e);
+        w.code = save_file_open(&w.file, dirfd, PICKLE_FILE, cancelled, context, e);
         put_pickle(&w, m, shape);
         if (w.code == 0 && w.file.offset + w.file.used > UINT32_MAX)
                 w.code = error_set(e, EFBIG, PICKLE_FILE " would have more than 4 GiB");

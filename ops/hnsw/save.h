@@ -26,7 +26,8 @@ int hnsw_save(const struct hnsw *index, const struct hnsw_save *how, int dirfd, 
 
 /* Makes index_metadata.pickle in an open directory, with mode 0600 and synced (-EEXIST). The shape: PICKLE_INSTANCE, which every Chroma reads, or PICKLE_DICT, which 1.x reads; has_dimensionality,
    has_max_seq_id and the entries as they are in `metadata`; id_to_seq_id has the entries whose seq_id is not 0. -EOVERFLOW for a number that the shape can't hold: in PICKLE_DICT 1.x reads labels, seq_ids and counts of 32 bits; in
-   PICKLE_INSTANCE Python would read any, and ours are below 2^63. -EFBIG above 4 GiB, which index_metadata_read() would refuse. */
-int index_metadata_write(const struct index_metadata *metadata, enum pickle_shape shape, int dirfd, struct error *e);
+   PICKLE_INSTANCE Python would read any, and ours are below 2^63. -EFBIG above 4 GiB, which index_metadata_read() would refuse; -EINTR: `cancelled` (may be NULL). */
+int index_metadata_write(const struct index_metadata *metadata, enum pickle_shape shape, int dirfd, db_cancel_fn *cancelled,
+                         void *context, struct error *e);
 
 #endif

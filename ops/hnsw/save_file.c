@@ -42,20 +42,24 @@ int save_file_reserve(struct save_file *f, uint64_t size, struct error *e)
         return error_set(e, err, "%s needs %llu MiB: %s", f->name, (unsigned long long) (size / MIB + 1), strerror(err));
 }
 
-/* The part that was written is handed to the disk, and the one before it is waited for. What goes wrong with that the sync at the end says again. */
-static void write_out(const struct save_file *f, uint64_t at, size_t len)
+/* The part that was written is handed to the disk, and the one before it is waited for, so that the sync at the end, which can't be cancelled, has little left to do. What goes wrong
+   with that it says again. */
+static void write_out(struct save_file *f)
 {
-        (void) sync_file_range(f->fd, (off_t) at, (off_t) len, SYNC_FILE_RANGE_WRITE);
-        if (at >= PART)
-                (void) sync_file_range(f->fd, (off_t) (at - PART), (off_t) PART,
+        uint64_t len = f->offset - f->handed;
+        if (len < PART)
+                return;
+        (void) sync_file_range(f->fd, (off_t) f->handed, (off_t) len, SYNC_FILE_RANGE_WRITE);
+        if (f->handed > 0)
+                (void) sync_file_range(f->fd, 0, (off_t) f->handed,
                                        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+        f->handed = f->offset;
 }
 
 static int write_part(struct save_file *f, const unsigned char *bytes, size_t len, struct error *e)
 {
         if (f->cancelled != NULL && f->cancelled(f->context))
                 return error_set(e, EINTR, "cancelled");
-        uint64_t at = f->offset;
         for (size_t done = 0; done < len;) {
                 ssize_t n = write(f->fd, bytes + done, len - done);
                 if (n < 0 && errno == EINTR)
@@ -65,8 +69,7 @@ static int write_part(struct save_file *f, const unsigned char *bytes, size_t le
                 done += (size_t) n;
         }
         f->offset += len;
-        if (len == PART)
-                write_out(f, at, len);
+        write_out(f);
         return 0;
 }
 

@@ -16,6 +16,7 @@ struct save_file {
         int fd;
         const char *name;        /* for sentences; not copied */
         uint64_t offset;         /* of the next byte */
+        uint64_t handed;         /* bytes that the disk was told to write */
         unsigned char *buffer;   /* SAVE_BUFFER bytes, for what comes in small pieces */
         size_t used;             /* of the buffer */
         db_cancel_fn *cancelled; /* may be NULL; asked for each part */

@@ -169,7 +169,7 @@ static int check_ids(struct backup *b, struct db *db, const struct collection *c
         uint64_t position = 0;
         const char *id = collection->vector->id.bytes;
         bool has_position = vector_position(collection->vector, summary, &position);
-        int r = index_ids_read(b->target.fd, id, audit, &ids, &found);
+        int r = index_ids_read(b->target.fd, id, audit, NULL, NULL, &ids, &found);
         if (r == 0)
                 r = record_audit_read(db, collection, has_position, position, &ids, &records, &found);
         id_set_clear(&ids);

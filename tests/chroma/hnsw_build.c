@@ -118,7 +118,7 @@ static struct hnsw *load(int segment, const struct hnsw_params *params)
 {
         struct hnsw *index;
         struct error e;
-        if (hnsw_load(segment, params, 0, &index, &e) < 0)
+        if (hnsw_load(segment, params, 0, NULL, NULL, &index, &e) < 0)
                 die("load", &e);
         return index;
 }
@@ -130,8 +130,8 @@ static void save_metadata(int segment, int out, const char *shape)
         int fd = file_open_regular(segment, index_file_names[INDEX_PICKLE], NULL, &e);
         CLEANUP(index_metadata_free)
         struct index_metadata *m = NULL;
-        if (fd < 0 || index_metadata_read(fd, &m, &e) < 0 ||
-            index_metadata_write(m, strcmp(shape, "dict") == 0 ? PICKLE_DICT : PICKLE_INSTANCE, out, &e) < 0)
+        if (fd < 0 || index_metadata_read(fd, NULL, NULL, &m, &e) < 0 ||
+            index_metadata_write(m, strcmp(shape, "dict") == 0 ? PICKLE_DICT : PICKLE_INSTANCE, out, NULL, NULL, &e) < 0)
                 die("pickle", &e);
 }
 

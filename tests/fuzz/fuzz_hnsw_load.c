@@ -53,7 +53,7 @@ static struct hnsw *load(int dirfd, struct error *e)
 {
         struct hnsw_params params = { .space = SPACE_COSINE, .ef_construction = EF, .stage_fd = -1 };
         struct hnsw *index = NULL;
-        int r = hnsw_load(dirfd, &params, 1, &index, e);
+        int r = hnsw_load(dirfd, &params, 1, NULL, NULL, &index, e);
         if (r > 0 || (r < 0 && (e->code != r || e->text[0] == '\0' || index != NULL)))
                 abort();
         return index;

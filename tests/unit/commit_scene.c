@@ -132,7 +132,7 @@ static void read_built(struct commit_scene *s)
         struct error e = { 0 };
         int fd = openat(s->fd, "index_metadata.pickle", O_RDONLY | O_CLOEXEC);
         assert_true(fd >= 0);
-        assert_int_equal(index_metadata_read(fd, &s->metadata, &e), 0);
+        assert_int_equal(index_metadata_read(fd, NULL, NULL, &s->metadata, &e), 0);
         assert_int_equal(close(fd), 0);
 }
 
@@ -182,7 +182,7 @@ int64_t commit_scene_vector(const struct commit_scene *s, const char *id)
         struct error e = { 0 };
         struct hnsw *index = NULL;
         int64_t found = 0;
-        if (hnsw_load(s->fd, &params, 0, &index, &e) < 0)
+        if (hnsw_load(s->fd, &params, 0, NULL, NULL, &index, &e) < 0)
                 fail_msg("%s", e.text);
         uint32_t element = hnsw_find(index, commit_scene_label(s, id));
         for (int64_t row = 1; element != UINT32_MAX && found == 0 && row < ROWS_MAX; row++)

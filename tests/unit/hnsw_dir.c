@@ -107,7 +107,7 @@ struct hnsw *hnsw_dir_load(const struct hnsw_dir *d, enum hnsw_space space)
 {
         struct hnsw *index;
         struct error e = { 0 };
-        if (hnsw_load(d->fd, &(struct hnsw_params){ .space = space, .exact = true, .stage_fd = -1 }, 0, &index, &e) < 0)
+        if (hnsw_load(d->fd, &(struct hnsw_params){ .space = space, .exact = true, .stage_fd = -1 }, 0, NULL, NULL, &index, &e) < 0)
                 fail_msg("%s", e.text);
         return index;
 }

@@ -65,7 +65,7 @@ static void read_ids(struct index_metadata **ret)
         (void) snprintf(id, sizeof(id), "%s", (const char *) sqlite3_column_text(stmt, 0));
         (void) sqlite3_finalize(stmt);
         (void) sqlite3_close(db);
-        index_summary_check(d.sql.fd, id, findings, &summary, ret);
+        index_summary_check(d.sql.fd, id, NULL, NULL, findings, &summary, ret);
         assert_non_null(*ret);
 }
 

@@ -292,6 +292,8 @@ static bool meddle(void *context)
         return m->asked == m->stop_at;
 }
 
+#define PICKLE_ASKS 4 /* a change before the next one is noticed by the summary, which reads again */
+
 static void changes_meanwhile(void **state)
 {
         const struct sql_dir *d = *state;
@@ -304,9 +306,9 @@ static void changes_meanwhile(void **state)
                 struct error e = { 0 };
                 int r = hnsw_check(d->fd, ID, meddle, &m, &c, &e);
                 asked = m.asked;
-                assert_int_equal(r, asked >= at ? -EAGAIN : 0);
+                assert_int_equal(r, at > PICKLE_ASKS && asked >= at ? -EAGAIN : 0);
         }
-        assert_true(asked >= 5);
+        assert_true(asked >= PICKLE_ASKS + 5);
         segment_clear(&s);
 }
 

@@ -193,13 +193,13 @@ static int teardown(void **state)
 static int save(const struct scene *s, struct error *e)
 {
         int r = hnsw_save(s->index, &(struct hnsw_save){ .max_elements = 1000, .with_room = true }, s->dir.fd, NULL, NULL, e);
-        return r < 0 ? r : index_metadata_write(&s->metadata, PICKLE_INSTANCE, s->dir.fd, e);
+        return r < 0 ? r : index_metadata_write(&s->metadata, PICKLE_INSTANCE, s->dir.fd, NULL, NULL, e);
 }
 
 static int load(const struct scene *s, bool in_stage, struct hnsw **ret, struct error *e)
 {
         struct hnsw_params params = { .space = SPACE_COSINE, .exact = true, .stage_fd = in_stage ? s->dir.fd : -1 };
-        return hnsw_load(s->dir.fd, &params, 100, ret, e);
+        return hnsw_load(s->dir.fd, &params, 100, NULL, NULL, ret, e);
 }
 
 static int descriptors(void)

@@ -36,7 +36,7 @@ static struct hnsw *load(const struct hnsw_dir *d, const struct hnsw_params *par
 {
         struct hnsw *index;
         struct error e = { 0 };
-        if (hnsw_load(d->fd, params, more, &index, &e) < 0)
+        if (hnsw_load(d->fd, params, more, NULL, NULL, &index, &e) < 0)
                 fail_msg("%s", e.text);
         return index;
 }
@@ -45,7 +45,7 @@ static void refuse(const struct hnsw_dir *d, const struct hnsw_params *params, u
 {
         struct hnsw *index = NULL;
         struct error e = { 0 };
-        int r = hnsw_load(d->fd, params, more, &index, &e);
+        int r = hnsw_load(d->fd, params, more, NULL, NULL, &index, &e);
         if (r != code || e.code != code || strstr(e.text, sentence) == NULL)
                 fail_msg("%d '%s' where %d '%s' is expected", r, e.text, code, sentence);
         assert_null(index);
@@ -249,7 +249,7 @@ static void cut_off(void **state)
                         part_of(&image, part)->len = len;
                         hnsw_dir_put_image(*state, &image);
                         struct error e = { 0 };
-                        int r = hnsw_load(((struct hnsw_dir *) *state)->fd, &any, 0, &index, &e);
+                        int r = hnsw_load(((struct hnsw_dir *) *state)->fd, &any, 0, NULL, NULL, &index, &e);
                         if (r != -EIO && r != -EILSEQ)
                                 fail_msg("file %d of %zu bytes: %d %s", (int) part, len, r, e.text);
                         assert_int_equal(e.code, r);
@@ -372,6 +372,33 @@ static void fixtures(void **state)
         each_fixture(check_fixture);
 }
 
+static bool at_zero(void *context)
+{
+        int *left = context;
+        return (*left)-- <= 0;
+}
+
+/* Records in pieces, then two passes over more elements than are loaded without asking. */
+static void cancelled(void **state)
+{
+        struct index_options options = index_small;
+        options.count = 40000;
+        struct index_image image = index_build(&options);
+        hnsw_dir_put_image(*state, &image);
+        struct hnsw *index = NULL;
+        int asked = 0;
+        for (int r = -EINTR; r != 0; asked++) {
+                int left = asked;
+                struct error e = { 0 };
+                r = hnsw_load(((struct hnsw_dir *) *state)->fd, &any, 0, at_zero, &left, &index, &e);
+                assert_true(r == 0 || (r == -EINTR && e.code == -EINTR && index == NULL));
+        }
+        assert_true(asked > 6);
+        assert_int_equal(hnsw_info(index).count, options.count);
+        (void) hnsw_free(index);
+        index_files_clear(&image);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -381,6 +408,7 @@ int main(void)
                 TEST(parameters),  TEST(other_m),        TEST(damage_of_fields),
                 TEST(cut_off),     TEST(too_long),       TEST(claims_much),
                 TEST(other_files), TEST(hostile_labels), cmocka_unit_test(fixtures),
+                TEST(cancelled),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,7 +36,7 @@ static struct index_metadata *read_back(const struct hnsw_dir *d)
         struct error e = { 0 };
         int fd = openat(d->fd, PICKLE, O_RDONLY | O_CLOEXEC);
         assert_true(fd >= 0);
-        if (index_metadata_read(fd, &m, &e) < 0)
+        if (index_metadata_read(fd, NULL, NULL, &m, &e) < 0)
                 fail_msg("%s", e.text);
         assert_int_equal(close(fd), 0);
         return m;
@@ -61,7 +61,7 @@ static void assert_same(const struct index_metadata *a, const struct index_metad
 static void there_and_back(const struct hnsw_dir *d, const struct index_metadata *m, enum pickle_shape shape)
 {
         struct error e = { 0 };
-        if (index_metadata_write(m, shape, d->fd, &e) < 0)
+        if (index_metadata_write(m, shape, d->fd, NULL, NULL, &e) < 0)
                 fail_msg("%s", e.text);
         struct index_metadata *back = read_back(d);
         assert_int_equal(back->shape, shape);
@@ -130,7 +130,7 @@ static void odd_ids(void **state)
 static void refuse(const struct hnsw_dir *d, const struct index_metadata *m, enum pickle_shape shape, const char *number)
 {
         struct error e = { 0 };
-        assert_int_equal(index_metadata_write(m, shape, d->fd, &e), -EOVERFLOW);
+        assert_int_equal(index_metadata_write(m, shape, d->fd, NULL, NULL, &e), -EOVERFLOW);
         assert_int_equal(e.code, -EOVERFLOW);
         assert_non_null(strstr(e.text, number));
         hnsw_dir_empty(d);
@@ -178,7 +178,7 @@ static void exact_bytes(void **state)
         bytes_put(&expected, head, sizeof(head) - 1);
         bytes_put(&expected, state_bytes, sizeof(state_bytes) - 1);
         bytes_put_text(&expected, "b.");
-        assert_int_equal(index_metadata_write(&m, PICKLE_INSTANCE, ((struct hnsw_dir *) *state)->fd, &e), 0);
+        assert_int_equal(index_metadata_write(&m, PICKLE_INSTANCE, ((struct hnsw_dir *) *state)->fd, NULL, NULL, &e), 0);
         struct byte_buffer found = hnsw_dir_get(*state, PICKLE);
         assert_int_equal(found.len, expected.len);
         assert_memory_equal(found.data, expected.data, found.len);
@@ -191,16 +191,46 @@ static void nothing_replaced(void **state)
         const struct hnsw_dir *d = *state;
         struct index_metadata m = { .total_elements_added = 3 };
         struct error e = { 0 };
-        assert_int_equal(index_metadata_write(&m, PICKLE_DICT, d->fd, &e), 0);
-        assert_int_equal(index_metadata_write(&m, PICKLE_DICT, d->fd, &e), -EEXIST);
+        assert_int_equal(index_metadata_write(&m, PICKLE_DICT, d->fd, NULL, NULL, &e), 0);
+        assert_int_equal(index_metadata_write(&m, PICKLE_DICT, d->fd, NULL, NULL, &e), -EEXIST);
         assert_non_null(strstr(e.text, PICKLE));
+}
+
+static bool at_zero(void *context)
+{
+        int *left = context;
+        return (*left)-- <= 0;
+}
+
+/* Some parts of the file are written before it is asked again. */
+static void cancelled(void **state)
+{
+        static struct index_entry entries[20 * MOST];
+        static char ids[20 * MOST][16];
+        const struct hnsw_dir *d = *state;
+        struct index_metadata m = { .total_elements_added = 50 * MOST, .count = 20 * MOST, .entries = entries };
+        fill(entries, ids, m.count, true);
+        int asked = 0;
+        for (int r = -EINTR; r != 0; asked++) {
+                int left = asked;
+                struct error e = { 0 };
+                r = index_metadata_write(&m, PICKLE_INSTANCE, d->fd, at_zero, &left, &e);
+                assert_true(r == 0 || (r == -EINTR && e.code == -EINTR));
+                if (r < 0)
+                        hnsw_dir_empty(d);
+        }
+        assert_true(asked > 3);
+        struct index_metadata *back = read_back(d);
+        assert_same(&m, back);
+        (void) index_metadata_free(back);
 }
 
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
         const struct CMUnitTest tests[] = {
-                TEST(counts), TEST(optional), TEST(odd_ids), TEST(numbers), TEST(exact_bytes), TEST(nothing_replaced),
+                TEST(counts),      TEST(optional),         TEST(odd_ids),   TEST(numbers),
+                TEST(exact_bytes), TEST(nothing_replaced), TEST(cancelled),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

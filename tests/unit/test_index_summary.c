@@ -420,6 +420,30 @@ static void fixtures(void **state)
         each_fixture(check_fixture);
 }
 
+static bool always(void *context)
+{
+        ++*(int *) context;
+        return true;
+}
+
+/* It is no damage, and not tried again. */
+static void cancelled(void **state)
+{
+        const struct sql_dir *d = *state;
+        struct hnsw_finding findings[HNSW_FINDING_KINDS];
+        struct index_metadata *metadata = NULL;
+        struct index_summary s;
+        int asked = 0;
+        index_dir_make(d->fd, ID, &(struct index_dir){ .count = 10, .deleted = 3, .added = 14 });
+        index_summary_read_all(d->fd, ID, always, &asked, &s, &metadata);
+        assert_damage(&s, -EINTR, "cancelled");
+        assert_null(metadata);
+        index_summary_check(d->fd, ID, always, &asked, findings, &s, &metadata);
+        assert_damage(&s, -EINTR, "cancelled");
+        assert_int_equal(findings[HNSW_PICKLE].count, 0);
+        assert_int_equal(asked, 2);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -439,6 +463,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(files_that_may_not_be_read, setup, teardown),
                 cmocka_unit_test_setup_teardown(changes_meanwhile, setup, teardown),
                 cmocka_unit_test_setup_teardown(never_settles, setup, teardown),
+                cmocka_unit_test_setup_teardown(cancelled, setup, teardown),
                 cmocka_unit_test(positions),
                 cmocka_unit_test(fixtures),
         };

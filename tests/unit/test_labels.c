@@ -247,7 +247,7 @@ static void check_segment(const char *where, int dir)
         int pickle = open_in(dir, "index_metadata.pickle");
         CLEANUP(index_metadata_free)
         struct index_metadata *m = NULL;
-        must(index_metadata_read(pickle, &m, &e), where, &e);
+        must(index_metadata_read(pickle, NULL, NULL, &m, &e), where, &e);
         check_labels(where, level0, &h, m);
 }
 

@@ -781,10 +781,8 @@ static void put_many(struct byte_buffer *b, int32_t count, bool inverse)
         bytes_put_text(b, "u");
 }
 
-static void test_many(void **state)
+static struct byte_buffer many(int32_t count)
 {
-        (void) state;
-        const int32_t count = 100001;
         struct byte_buffer b = { 0 };
         pickle_header(&b, STYLE_RUST);
         pickle_key_int(&b, "total_elements_added", count);
@@ -795,6 +793,14 @@ static void test_many(void **state)
         pickle_text(&b, "id_to_label");
         put_many(&b, count, false);
         pickle_footer(&b, STYLE_RUST);
+        return b;
+}
+
+static void test_many(void **state)
+{
+        (void) state;
+        const int32_t count = 100001;
+        struct byte_buffer b = many(count);
         struct index_metadata *m = accept(&b);
         assert_int_equal(m->count, count);
         assert_true(m->seq_ids_complete);
@@ -813,21 +819,47 @@ static void test_read(void **state)
         struct byte_buffer b = pickle_build(STYLE_PYTHON, labels, COUNT, 70001);
         int fd = bytes_memfd(b.data, b.len);
         struct index_metadata *m = NULL;
-        assert_int_equal(index_metadata_read(fd, &m, NULL), 0);
+        assert_int_equal(index_metadata_read(fd, NULL, NULL, &m, NULL), 0);
         check_entries(m, true);
         index_metadata_free(m);
         m = NULL;
         struct error e = { 0 };
         assert_int_equal(ftruncate(fd, (off_t) b.len - 1), 0);
-        assert_int_equal(index_metadata_read(fd, &m, &e), -EILSEQ);
+        assert_int_equal(index_metadata_read(fd, NULL, NULL, &m, &e), -EILSEQ);
         assert_int_equal(ftruncate(fd, 0), 0);
-        assert_int_equal(index_metadata_read(fd, &m, &e), -EILSEQ);
+        assert_int_equal(index_metadata_read(fd, NULL, NULL, &m, &e), -EILSEQ);
         assert_int_equal(ftruncate(fd, 0xffffffffl), 0); /* a hole, and no memory for it */
-        assert_int_equal(index_metadata_read(fd, &m, &e), -EILSEQ);
+        assert_int_equal(index_metadata_read(fd, NULL, NULL, &m, &e), -EILSEQ);
         assert_int_equal(ftruncate(fd, 0x100000000l), 0);
-        assert_int_equal(index_metadata_read(fd, &m, &e), -EFBIG);
-        assert_int_equal(index_metadata_read(-1, &m, &e), -EBADF);
+        assert_int_equal(index_metadata_read(fd, NULL, NULL, &m, &e), -EFBIG);
+        assert_int_equal(index_metadata_read(-1, NULL, NULL, &m, &e), -EBADF);
         assert_null(m);
+        close(fd);
+        bytes_clear(&b);
+}
+
+static bool at_zero(void *context)
+{
+        int *left = context;
+        return (*left)-- <= 0;
+}
+
+/* While it is read, run and put in order. */
+static void test_cancelled(void **state)
+{
+        (void) state;
+        struct byte_buffer b = many(100001);
+        int fd = bytes_memfd(b.data, b.len), asked = 0;
+        struct index_metadata *m = NULL;
+        for (int r = -EINTR; r != 0; asked++) {
+                int left = asked;
+                struct error e = { 0 };
+                r = index_metadata_read(fd, at_zero, &left, &m, &e);
+                assert_true(r == 0 || (r == -EINTR && e.code == -EINTR && m == NULL));
+        }
+        assert_true(asked > 8); /* two pieces, 600,000 opcodes, three sorts */
+        assert_int_equal(m->count, 100001);
+        index_metadata_free(m);
         close(fd);
         bytes_clear(&b);
 }
@@ -862,6 +894,7 @@ int main(void)
                 cmocka_unit_test(test_references_are_cheap),
                 cmocka_unit_test(test_many),
                 cmocka_unit_test(test_read),
+                cmocka_unit_test(test_cancelled),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -329,7 +329,7 @@ static void index_of(const struct fixture *f, const struct collection *c, struct
         index_summary_read(f->fd, c->vector->id.bytes, &s);
         *ret_has_position = vector_position(c->vector, &s, ret_position);
         if (index_audit_read(f->fd, c->vector->id.bytes, NULL, NULL, &labels, &e) < 0 ||
-            index_ids_read(f->fd, c->vector->id.bytes, &labels, ids, &e) < 0)
+            index_ids_read(f->fd, c->vector->id.bytes, &labels, NULL, NULL, ids, &e) < 0)
                 fail_msg("%s %s: %s", f->name, c->name.bytes, e.text);
         index_audit_clear(&labels);
 }
