@@ -65,6 +65,8 @@ static void keep_result(struct child *child, struct json_object *outcome)
                 (void) snprintf(child->outcome, sizeof(child->outcome), "%s", json_object_get_string(status));
         if (json_object_object_get_ex(outcome, "result", &result) && json_object_object_get_ex(result, "kept", &kept))
                 child->kept = json_object_get_int64(kept);
+        if (json_object_object_get_ex(outcome, "result", &result) && json_object_object_get_ex(result, "left", &kept))
+                child->kept = json_object_get_int64(kept);
 }
 
 static void keep_outcome(struct child *child, int code, struct json_object *outcome, const struct error *e)

@@ -22,7 +22,9 @@
 #include "ops/operation/tidy.h"
 #include "ops/text.h"
 #include "tests/faults/copies.h"
+#include "tests/faults/holder.h"
 #include "tests/faults/power.h"
+#include "tests/faults/rejects.h"
 #include "tests/faults/state.h"
 
 struct verdict {
@@ -65,6 +67,7 @@ void bench_close(struct bench *bench)
                 free(v->state);
                 free(v);
         }
+        bench->holder = holder_end(bench->holder);
         child_free(bench->child);
         child_free(bench->next);
         free(bench->old);
@@ -83,6 +86,8 @@ static void start_over(struct bench *bench)
         if (mkdir(bench->out, 0700) < 0 || mkdir(bench->keep, 0700) < 0)
                 give_up("%s", bench->root);
         power_set_keep(bench->keep);
+        (void) holder_end(bench->holder);
+        bench->holder = bench->scenario->live ? holder_start(bench->work) : 0;
 }
 
 /* Runs the scenario's operation, or another one. A backup goes to out/<copy>. */
@@ -163,6 +168,19 @@ static bool learn_asks(struct bench *bench, FILE *out)
         return good;
 }
 
+/* How many directories could be segments'. */
+static int count_indexes(const char *path)
+{
+        DIR *dir = opendir(path);
+        int count = 0;
+        if (dir == NULL)
+                give_up("%s", path);
+        for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
+                count += uuid_valid(entry->d_name);
+        (void) closedir(dir);
+        return count;
+}
+
 bool bench_learn(struct bench *bench, FILE *out)
 {
         const struct call_fault none = { 0 };
@@ -177,13 +195,17 @@ bool bench_learn(struct bench *bench, FILE *out)
                 return report(out, bench->child, "without any fault");
         bench->kept = bench->child->kept;
         bench->new = state_of(bench->work, bench->scratch);
+        int before = count_indexes(bench->prepared), after = bench->scenario->live ? 0 : count_indexes(bench->work);
+        bench->indexes = before > after ? before : after;
         left_keep_as(&bench->left, bench->work, "new");
         bool same = strcmp(bench->old, bench->new) == 0;
         if (same != (bench->scenario->backup || bench->scenario->unchanging)) {
                 (void) fprintf(out, "    without any fault: the directory %s\n", same ? "did not change" : "changed");
                 return false;
         }
-        if (!learn_asks(bench, out))
+        bool learnt = learn_asks(bench, out);
+        bench->holder = holder_end(bench->holder);
+        if (!learnt)
                 return false;
         return strstr(bench->new, "\nintegrity ok\n") != NULL || report_state(out, "it is damaged", "integrity ok\n", bench->new);
 }
@@ -194,6 +216,7 @@ void bench_teach(struct bench *bench, const struct bench *learnt)
         bench->new = strdup(learnt->new);
         bench->source = learnt->source;
         bench->kept = learnt->kept;
+        bench->indexes = learnt->indexes;
         for (int i = 0; i < PARTS_MAX; i++)
                 bench->partial[i] = learnt->partial[i] == NULL ? NULL : strdup(learnt->partial[i]);
         memcpy(bench->collection_id, learnt->collection_id, sizeof(bench->collection_id));
@@ -207,34 +230,32 @@ static bool has_copy(const struct bench *bench)
         return access(tree_path(path, bench->out, "copy"), F_OK) == 0;
 }
 
-/* How many directories could be segments'. */
-static int count_indexes(const char *path)
+/* No half-made file, and no index that nobody needs: the state does not tell of one. */
+static bool is_tidy(const struct bench *bench, FILE *out)
 {
-        DIR *dir = opendir(path);
-        int count = 0;
-        if (dir == NULL)
-                give_up("%s", path);
-        for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
-                count += uuid_valid(entry->d_name);
-        (void) closedir(dir);
-        return count;
+        char stage[TREE_PATH];
+        int indexes = count_indexes(bench->work);
+        bool empty = copies_is_empty(tree_path(stage, bench->work, ".chromafs/stage"));
+        if (!empty)
+                (void) fprintf(out, "    tidy left something in stage/\n");
+        if (indexes > bench->indexes)
+                (void) fprintf(out, "    tidy left %d indexes where %d belong\n", indexes, bench->indexes);
+        return empty && indexes <= bench->indexes;
 }
 
-/* An index that nobody needs: the state does not tell of it. */
-static bool has_stray_index(const struct bench *bench, FILE *out)
+/* Nobody has it open any more: what had to stay is taken away now. */
+static bool let_go(struct bench *bench, FILE *out)
 {
-        int before = count_indexes(bench->prepared), now = count_indexes(bench->work);
-        if (now <= before)
-                return false;
-        (void) fprintf(out, "    tidy left %d indexes where %d were\n", now, before);
-        return true;
+        const struct call_fault none = { 0 };
+        bench->holder = holder_end(bench->holder);
+        operate(bench, bench->next, &operation_tidy, NULL, &none, CHILD_QUIET);
+        return succeeded(bench->next) ? is_tidy(bench, out) : report(out, bench->next, "tidied at last");
 }
 
 /* What tidy, and then the operation, make of it: the same as ever. */
 static bool go_on(struct bench *bench, const char *state, FILE *out)
 {
         const struct call_fault none = { 0 };
-        char stage[TREE_PATH];
         operate(bench, bench->next, &operation_tidy, NULL, &none, CHILD_QUIET);
         if (!succeeded(bench->next))
                 return report(out, bench->next, "tidied");
@@ -242,11 +263,7 @@ static bool go_on(struct bench *bench, const char *state, FILE *out)
         char *tidied = state_of(bench->work, bench->scratch);
         if (strcmp(tidied, state) != 0)
                 return report_state(out, "tidy changed it", state, tidied);
-        if (!copies_is_empty(tree_path(stage, bench->work, ".chromafs/stage"))) {
-                (void) fprintf(out, "    tidy left something in stage/\n");
-                return false;
-        }
-        if (has_stray_index(bench, out))
+        if (bench->holder == 0 && !is_tidy(bench, out))
                 return false;
         const char *copy = has_copy(bench) ? "next" : "copy";
         operate(bench, bench->next, NULL, copy, &none, CHILD_QUIET);
@@ -256,6 +273,10 @@ static bool go_on(struct bench *bench, const char *state, FILE *out)
         char *again = state_of(bench->work, bench->scratch);
         if (strcmp(again, bench->new) != 0)
                 return report_state(out, "run again, it is not the new state", bench->new, again);
+        if (bench->holder != 0 && !let_go(bench, out))
+                return false;
+        if (bench->scenario->rejects > 0 && !rejects_check(bench->work, bench->scenario->rejects, out))
+                return false;
         return !bench->scenario->backup || copies_check(bench->out, bench->old, bench->scratch, COPIES_ANY_MODE, out);
 }
 
@@ -276,13 +297,27 @@ static struct verdict *look(struct bench *bench, const struct call_fault *fault)
         return v;
 }
 
-/* A collection whose files could not be read is left as it was, and the result says so. */
-static bool lacks_a_part(const struct bench *bench, const char *state)
+static bool is_a_part(const struct bench *bench, const char *state)
 {
-        for (int i = 0; bench->child->kept > bench->kept && i < PARTS_MAX; i++)
+        for (int i = 0; i < PARTS_MAX; i++)
                 if (bench->partial[i] != NULL && strcmp(bench->partial[i], state) == 0)
                         return true;
         return false;
+}
+
+/* A collection whose files could not be read is left as it was, and the result says so. */
+static bool lacks_a_part(const struct bench *bench, const char *state)
+{
+        return bench->child->kept > bench->kept && is_a_part(bench, state);
+}
+
+/* What was done before it ended stays, and the sentence says that. */
+static bool has_a_part(const struct bench *bench, const char *state)
+{
+        const struct child *child = bench->child;
+        if (child->end == CHILD_RETURNED)
+                return child->code != 0 && strstr(child->sentence, "were committed before") != NULL && is_a_part(bench, state);
+        return !child->promised && is_a_part(bench, state);
 }
 
 /* The old state or the new one, but for directories of which each is there as it was, or is gone. */
@@ -308,6 +343,8 @@ static bool lacks_orphans(const struct bench *bench, const char *state)
 static bool is_partial(const struct bench *bench, const struct verdict *v, enum call_act act)
 {
         bool unread = act == ACT_EIO || act == ACT_EINTR || act == ACT_BROKEN;
+        if (bench->scenario->one_by_one && has_a_part(bench, v->state))
+                return true;
         if (bench->child->end == CHILD_RETURNED ? (bench->child->code == 0 ? !unread : act != ACT_BROKEN) : bench->child->promised)
                 return false;
         if (bench->scenario->has_orphans)
@@ -360,6 +397,9 @@ bool bench_try(struct bench *bench, const struct call_fault *fault, FILE *out)
         start_over(bench);
         operate(bench, bench->child, NULL, "copy", fault, CHILD_QUIET);
         struct verdict *v = look(bench, fault);
+        bool passed = bench->scenario->rejects > 0 && strcmp(v->state, bench->new) == 0;
+        if (passed && !rejects_check(bench->work, bench->scenario->rejects, out))
+                return false;
         if (!is_expected(bench, v, fault->act, out) || (bench->scenario->backup && !copy_is_expected(bench, fault, out)))
                 return false;
         if (!v->good)

@@ -31,6 +31,8 @@ struct bench { /* where a worker works */
         char *old, *new;          /* states */
         char *partial[PARTS_MAX]; /* the states where one collection was left as it was */
         int64_t kept;             /* how many are, without faults */
+        int indexes;              /* how many directories may be there that could be segments' */
+        pid_t holder;             /* of a scenario that is `live`; 0: none */
         uint64_t source;          /* of a backup: the key of what must not change */
         struct child *child, *next;
         struct verdict *seen;

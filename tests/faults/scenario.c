@@ -122,6 +122,47 @@ static const char *const no_records[] = {
         NULL,
 };
 
+/* A vector of another length, one without an encoding, and an operation that there is not. */
+static const char *const bad_rows[] = {
+        "INSERT INTO embeddings_queue(seq_id, created_at, operation, topic, id, vector, encoding, metadata) "
+        "SELECT max(seq_id) + 1, '2026-01-01 00:00:00', 0, max(topic), 'short', x'00000000', 'FLOAT32', '{}' FROM embeddings_queue",
+        "INSERT INTO embeddings_queue(seq_id, created_at, operation, topic, id, vector, encoding, metadata) "
+        "SELECT max(seq_id) + 1, '2026-01-01 00:00:01', 0, max(topic), 'bare', vector, NULL, '{}' FROM embeddings_queue "
+        "WHERE vector IS NOT NULL",
+        "INSERT INTO embeddings_queue(seq_id, created_at, operation, topic, id, vector, encoding, metadata) "
+        "SELECT max(seq_id) + 1, '2026-01-01 00:00:02', 17, max(topic), 'odd', NULL, NULL, '{}' FROM embeddings_queue",
+        NULL,
+};
+
+/* Never loaded by a process that wrote: not even an empty directory. */
+static void remove_indexes(const char *dir)
+{
+        char path[TREE_PATH];
+        DIR *d = opendir(dir);
+        for (struct dirent *entry; d != NULL && (entry = readdir(d)) != NULL;)
+                if (strlen(entry->d_name) == UUID_SIZE)
+                        tree_remove_all(tree_path(path, dir, entry->d_name));
+        if (d == NULL)
+                give_up("%s", dir);
+        (void) closedir(d);
+}
+
+/* An index that was cut off can't be committed to; the other one can. */
+static void damage_index(const char *dir)
+{
+        char path[TREE_PATH], level0[TREE_PATH], pickle[TREE_PATH];
+        DIR *d = opendir(dir);
+        for (struct dirent *entry; d != NULL && (entry = readdir(d)) != NULL;)
+                if (strlen(entry->d_name) == UUID_SIZE &&
+                    access(tree_path(pickle, tree_path(path, dir, entry->d_name), "index_metadata.pickle"), F_OK) == 0 &&
+                    (truncate(tree_path(level0, path, "data_level0.bin"), 10) < 0 ||
+                     utimensat(AT_FDCWD, level0, (struct timespec[2]){ { 1000000000, 0 }, { 1000000000, 0 } }, 0) < 0))
+                        give_up("%s", level0);
+        if (d == NULL)
+                give_up("%s", dir);
+        (void) closedir(d);
+}
+
 #define PYTHON "chroma-0.5.23-nopurge" /* like 0.6.3 in all that matters, with a log to clean */
 #define RUST "chroma-1.5.9-nopurge"
 
@@ -161,6 +202,43 @@ const struct scenario scenarios[] = {
           .fixture = "chroma-0.4.24",
           .keep = "'unpersisted'",
           .in_collection = "unpersisted" },
+        { .name = "commit-never",
+          .operation = "commit",
+          .line = "threads=1",
+          .fixture = RUST,
+          .keep = "'unpersisted'",
+          .prepare = remove_indexes,
+          .in_collection = "unpersisted" },
+        { .name = "commit-two",
+          .operation = "commit",
+          .line = "threads=1",
+          .fixture = PYTHON,
+          .keep = TWO,
+          .in_parts = true,
+          .one_by_one = true },
+        { .name = "commit-damaged",
+          .operation = "commit",
+          .line = "threads=1",
+          .fixture = PYTHON,
+          .keep = TWO,
+          .prepare = damage_index,
+          .in_parts = true,
+          .one_by_one = true },
+        { .name = "commit-rejected",
+          .operation = "commit",
+          .line = "threads=1",
+          .fixture = PYTHON,
+          .keep = ONE,
+          .sql = bad_rows,
+          .in_collection = "types",
+          .rejects = 3 },
+        { .name = "commit-beside",
+          .operation = "commit",
+          .line = "threads=1 force=1",
+          .fixture = RUST,
+          .keep = ONE,
+          .in_collection = "types",
+          .live = true },
         { .name = "fts-stale", .operation = "rebuild-fts", .line = "", .fixture = PYTHON, .keep = TWO, .sql = stale_text },
         { .name = "fts-no-shadow",
           .operation = "rebuild-fts",

@@ -24,6 +24,9 @@ struct scenario {
         bool in_parts;    /* a collection with which something is wrong is left out; see `skip` */
         bool has_orphans; /* segment directories, each of which goes by itself */
         bool unchanging;  /* what the directory says does not change */
+        bool one_by_one;  /* with in_parts: a collection that was done stays done when the next one fails */
+        bool live;        /* a process has the directory open all the while */
+        unsigned rejects; /* rows that are in rejected.jsonl afterwards */
 };
 
 #define SCENARIO_ORPHANS 2
