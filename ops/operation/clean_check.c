@@ -80,13 +80,14 @@ static int open_index(struct check *c, struct clean_index *index)
 static int load_index(struct check *c, struct clean_collection *item)
 {
         struct error fault = { 0 };
+        const char *cure = NULL;
         int r = clean_index_load(c->op->dirfd, c->pieces.db, c->plan->catalog, item->collection, operation_is_cancelled, c->op,
-                                 &item->index, &fault, c->e);
+                                 &item->index, &fault, &cure, c->e);
         if (r < 0)
                 return r;
         item->checked = true;
         if (item->index == NULL)
-                return clean_keep(item, &fault, fault.code == -EAGAIN ? NULL : "commit", NULL) < 0 ? no_memory(c) : 0;
+                return clean_keep(item, &fault, fault.code == -EAGAIN ? NULL : cure, NULL) < 0 ? no_memory(c) : 0;
         c->memory += clean_index_size(item->index);
         item->stamps = malloc(sizeof(*item->stamps));
         if (item->stamps == NULL)

@@ -28,6 +28,7 @@ struct loading {
         struct index_metadata *metadata;
         size_t next; /* the entry that probably has the next record's label */
         struct error *fault, *e;
+        const char *cure; /* of the fault: a control, or NULL */
 };
 
 #define FAULTY 1 /* *fault is set */
@@ -47,6 +48,7 @@ static int judge(struct loading *l, int code, const struct error *found)
         if (is_ours(code))
                 return error_set(l->e, -code, "%s", found->text);
         (void) error_set(l->fault, code == -EAGAIN ? EAGAIN : EILSEQ, "%s", found->text);
+        l->cure = code == -EAGAIN ? NULL : "rebuild-hnsw";
         return FAULTY;
 }
 
@@ -67,6 +69,7 @@ static int judge_summary(struct loading *l, const struct index_summary *summary)
                                  "the only copy "
                                  "of its vectors",
                                  segment_id(l));
+                l->cure = "commit";
                 return FAULTY;
         }
         l->index->header = summary->header;
@@ -78,6 +81,7 @@ static int judge_audit(struct loading *l, const struct index_audit *audit)
 {
         if (audit->damage.code != 0)
                 return judge(l, audit->damage.code, &audit->damage);
+        l->cure = audit->labels.orphan_count > 0 ? "rebuild-hnsw" : "commit"; /* which refuses what has both */
         if (audit->labels.missing_count > 0)
                 (void) error_set(l->fault, EILSEQ,
                                  "the index of segment %s lacks %zu of the vectors that its pickle lists, label %llu first",
@@ -125,6 +129,7 @@ static int read_space(struct loading *l)
         if (r == 0 && config.source == CONFIG_UNSUPPORTED)
                 r = error_set(l->fault, EILSEQ, "the collection has an index of a type that is not known");
         l->index->space = config.space;
+        l->cure = NULL;
         return r < 0 ? FAULTY : 0;
 }
 
@@ -209,7 +214,8 @@ static int load(struct loading *l)
 }
 
 int clean_index_load(int persist_fd, struct db *db, const struct catalog *catalog, const struct collection *collection,
-                     db_cancel_fn *cancelled, void *context, struct clean_index **ret, struct error *ret_fault, struct error *e)
+                     db_cancel_fn *cancelled, void *context, struct clean_index **ret, struct error *ret_fault,
+                     const char **ret_cure, struct error *e)
 {
         CLEANUP(clean_index_free)
         struct clean_index *index = calloc(1, sizeof(*index));
@@ -229,6 +235,7 @@ int clean_index_load(int persist_fd, struct db *db, const struct catalog *catalo
         int r = load(&l);
         if (r < 0)
                 return r;
+        *ret_cure = l.cure;
         *ret = r == FAULTY ? NULL : TAKE(index);
         return 0;
 }

@@ -29,9 +29,11 @@ struct clean_index {
         int fd;                /* of it; -1: not open */
 };
 
-/* Loads it. *ret is the caller's; NULL when it is not whole: then *ret_fault says why (-EILSEQ, -EAGAIN being written, …). */
+/* Loads it. *ret is the caller's; NULL when it is not whole: then *ret_fault says why (-EILSEQ, -EAGAIN being written, …),
+   and *ret_cure names the control that mends it, or is NULL. */
 int clean_index_load(int persist_fd, struct db *db, const struct catalog *catalog, const struct collection *collection,
-                     db_cancel_fn *cancelled, void *context, struct clean_index **ret, struct error *ret_fault, struct error *e);
+                     db_cancel_fn *cancelled, void *context, struct clean_index **ret, struct error *ret_fault,
+                     const char **ret_cure, struct error *e);
 
 /* Bytes that it takes, roughly. */
 uint64_t clean_index_size(const struct clean_index *index);

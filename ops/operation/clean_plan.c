@@ -27,7 +27,7 @@ static int read_vector_position(struct operation *op, struct clean_collection *i
         item->has_vector_position = vector_position(segment, &summary, &item->vector_position);
         if (item->has_vector_position || summary.damage.code == 0)
                 return 0;
-        return clean_keep(item, &summary.damage, summary.damage.code == -EAGAIN ? NULL : "commit", NULL);
+        return clean_keep(item, &summary.damage, summary.damage.code == -EAGAIN ? NULL : "rebuild-hnsw", NULL);
 }
 
 static void note_position(struct clean_plan *plan, struct clean_collection *item, bool has, uint64_t position)

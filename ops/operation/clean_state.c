@@ -154,37 +154,48 @@ void clean_state_record(struct clean_id *id, int64_t seq_id)
         id->record_ahead = seq_id > id->record_row && seq_id > id->row && !id->record_unsure;
 }
 
-static const char *record_fault(const struct clean_id *id)
+static const struct clean_fault no_record = { "the metadata segment lacks the record", NULL };
+static const struct clean_fault has_record = { "the log says that the record was deleted, but the metadata segment has it", NULL };
+static const struct clean_fault record_behind = { "the metadata segment has not applied the log's last row of the record", NULL };
+static const struct clean_fault record_ahead = {
+        "the metadata segment applied a later row to the record than the log has: numbers were "
+        "given out again, and this row may never have been applied",
+        NULL
+};
+static const struct clean_fault no_vector = { "the index lacks the record's vector", "commit" };
+static const struct clean_fault has_vector = { "the log says that the record was deleted, but the index has it", "commit" };
+/* Chroma ignores the UPDATE of a vector that is not there, and so does a commit. */
+static const struct clean_fault no_vector_to_update = { "the row has a vector, but the index has none of the record", NULL };
+static const struct clean_fault vector_alone = { "the index has a vector of the record, which the metadata segment lacks",
+                                                 "rebuild-hnsw" };
+static const struct clean_fault lost_update = {
+        "the index lacks the vector of an UPDATE of the record before this row, which was ignored", NULL
+};
+static const struct clean_fault other_vector = { "the index has another vector of the record than the log", "commit" };
+
+static const struct clean_fault *record_fault(const struct clean_id *id)
 {
         if (id->record == LIFE_ALIVE && !id->in_embeddings && !id->record_removed)
-                return "the metadata segment lacks the record";
+                return &no_record;
         if (id->record == LIFE_DEAD && id->in_embeddings && !id->record_brought)
-                return "the log says that the record was deleted, but the metadata segment has it";
+                return &has_record;
         if (id->in_embeddings && id->record_behind)
-                return "the metadata segment has not applied the log's last row of the record";
-        if (id->in_embeddings && id->record_ahead)
-                return "the metadata segment applied a later row to the record than the log has: numbers were given out again, and "
-                       "this "
-                       "row may never have been applied";
-        return NULL;
+                return &record_behind;
+        return id->in_embeddings && id->record_ahead ? &record_ahead : NULL;
 }
 
-static const char *presence_fault(const struct clean_id *id)
+static const struct clean_fault *presence_fault(const struct clean_id *id)
 {
         bool indexed = id->element != CLEAN_NO_ELEMENT;
         if (id->vector == LIFE_ALIVE && !indexed && !id->vector_removed)
-                return "the index lacks the record's vector";
+                return &no_vector;
         if (id->vector == LIFE_DEAD && indexed && !id->vector_brought)
-                return "the log says that the record was deleted, but the index has it";
-        if (id->vector != LIFE_UNKNOWN)
-                return NULL;
-        if (id->vector_removed)
+                return &has_vector;
+        if (id->vector != LIFE_UNKNOWN || id->vector_removed)
                 return NULL;
         if (id->compared && !indexed && id->in_embeddings && !id->vector_coming)
-                return "the row has a vector, but the index has none of the record";
-        if (indexed && !id->in_embeddings && !id->vector_brought)
-                return "the index has a vector of the record, which the metadata segment lacks";
-        return NULL;
+                return &no_vector_to_update;
+        return indexed && !id->in_embeddings && !id->vector_brought ? &vector_alone : NULL;
 }
 
 /* What embeddings.seq_id says of an ADD that went to a record of which nothing is known before. One that was not applied leaves the vector that there
@@ -208,16 +219,14 @@ static bool vector_is_right(const struct clean_id *id)
         return id->added ? added_vector_is_right(id) : !id->compared || id->equal;
 }
 
-const char *clean_state_fault(const struct clean_id *id)
+const struct clean_fault *clean_state_fault(const struct clean_id *id)
 {
         if (!id->touched)
                 return NULL;
-        const char *fault = record_fault(id);
+        const struct clean_fault *fault = record_fault(id);
         if (fault == NULL)
                 fault = presence_fault(id);
         if (fault == NULL && id->element != CLEAN_NO_ELEMENT && !vector_is_right(id))
-                fault = id->added && id->added_equal
-                                ? "the index lacks the vector of an UPDATE of the record before this row, which was ignored"
-                                : "the index has another vector of the record than the log";
+                fault = id->added && id->added_equal ? &lost_update : &other_vector;
         return fault;
 }

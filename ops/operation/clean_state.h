@@ -31,7 +31,12 @@ void clean_state_apply(struct clean_id *id, const struct clean_row *row);
 /* The id is in `embeddings`, with this seq_id. After all rows. */
 void clean_state_record(struct clean_id *id, int64_t seq_id);
 
-/* What is wrong, as the end of a sentence that begins with the row and the record, or NULL. */
-const char *clean_state_fault(const struct clean_id *id);
+struct clean_fault {
+        const char *what; /* the end of a sentence that begins with the row and the record */
+        const char *cure; /* the control that mends it, or NULL: none does */
+};
+
+/* What is wrong, or NULL. A commit compares vectors with the log, and gives back what the index lacks; it never looks again at records that the metadata segment's position has passed. */
+const struct clean_fault *clean_state_fault(const struct clean_id *id);
 
 #endif

@@ -114,7 +114,8 @@ static const char *fault_of(const struct history *h, int indexed, int record)
         struct clean_id id = read_log(h, indexed);
         if (record != 0)
                 clean_state_record(&id, record);
-        return clean_state_fault(&id);
+        const struct clean_fault *fault = clean_state_fault(&id);
+        return fault == NULL ? NULL : fault->what;
 }
 
 static void fail_on(const struct history *h, int indexed, int record, const char *what)
