@@ -215,7 +215,8 @@ int64_t commit_plan_vector_target(const struct commit_plan *plan)
         return plan->vector_position > plan->last ? plan->vector_position : plan->last;
 }
 
-/* Without an index the position would say of vectors that there are none of that they are somewhere. */
+/* Without an index the position stays where it is, though clean then keeps the rows: a position without an index says that the index was lost (FORMAT 7, "Row ahead of files"), so that
+   whoever finds it (problems, clean, a commit of ours) would look for vectors that there never were. 1.x takes such a segment to be at 0 whatever the row says (FORMAT 4). */
 static bool moves_vector(const struct commit_plan *plan)
 {
         bool in_table = plan->rules.version.embeddings_queue >= QUEUE_CONFIG || plan->collection->vector->has_position;
