@@ -106,3 +106,30 @@ int file_pread_exact(int fd, void *buffer, size_t len, uint64_t offset, const ch
                                  (unsigned long long) offset + (size_t) n, (unsigned long long) offset + len);
         return 0;
 }
+
+/* What a call of write() says: 0 with the bytes that it took in *done, or a negative errno. */
+static int count_written(ssize_t n, size_t *done)
+{
+        if (n < 0)
+                return errno == EINTR ? 0 : -errno;
+        if (n == 0)
+                return -EIO;
+        *done += (size_t) n;
+        return 0;
+}
+
+int file_write(int fd, const void *bytes, size_t len)
+{
+        int r = 0;
+        for (size_t done = 0; r == 0 && done < len;)
+                r = count_written(write(fd, (const char *) bytes + done, len - done), &done);
+        return r;
+}
+
+int file_pwrite(int fd, const void *bytes, size_t len, uint64_t offset)
+{
+        int r = 0;
+        for (size_t done = 0; r == 0 && done < len;)
+                r = count_written(pwrite(fd, (const char *) bytes + done, len - done, (off_t) (offset + done)), &done);
+        return r;
+}

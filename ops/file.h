@@ -47,4 +47,9 @@ ssize_t file_pread(int fd, void *buffer, size_t len, uint64_t offset);
 /* Reads exactly `len` bytes at `offset`: -EIO when the file ends before, with a sentence that names `what`. */
 int file_pread_exact(int fd, void *buffer, size_t len, uint64_t offset, const char *what, struct error *e);
 
+/* Writes all `len` bytes, at the descriptor's own position or at `offset`. An interrupted call goes on, and one that takes nothing is -EIO. Returns 0
+   or a negative errno: some of the bytes may have been written then. */
+int file_write(int fd, const void *bytes, size_t len);
+int file_pwrite(int fd, const void *bytes, size_t len, uint64_t offset);
+
 #endif

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ops/file.h"
+
 #define PART ((size_t) 4 << 20)
 #define MIB (1u << 20)
 
@@ -60,14 +62,9 @@ static int write_part(struct save_file *f, const unsigned char *bytes, size_t le
 {
         if (f->cancelled != NULL && f->cancelled(f->context))
                 return error_set(e, EINTR, "cancelled");
-        for (size_t done = 0; done < len;) {
-                ssize_t n = write(f->fd, bytes + done, len - done);
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n <= 0)
-                        return fail(f, n < 0 ? errno : EIO, "written", e);
-                done += (size_t) n;
-        }
+        int r = file_write(f->fd, bytes, len);
+        if (r < 0)
+                return fail(f, -r, "written", e);
         f->offset += len;
         write_out(f);
         return 0;

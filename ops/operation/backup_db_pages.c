@@ -14,6 +14,7 @@
 #include <xxhash.h>
 
 #include "ops/clock.h"
+#include "ops/file.h"
 #include "ops/operation/backup_parts.h"
 
 #define BLOCK (256u << 10)
@@ -77,20 +78,6 @@ static int look(struct rounds *r)
         return resize(r, (uint64_t) size);
 }
 
-static int write_block(struct rounds *r, size_t len)
-{
-        for (size_t done = 0; done < len;) {
-                ssize_t n = pwrite(r->to, r->buffer + done, len - done, (off_t) r->at * BLOCK + (off_t) done);
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n <= 0)
-                        return error_set(&r->b->op->error, n < 0 ? errno : EIO, "the copy of " DB_FILE " can't be written: %s",
-                                         strerror(n < 0 ? errno : EIO));
-                done += (size_t) n;
-        }
-        return 0;
-}
-
 static int copy_block(struct rounds *r)
 {
         uint64_t left = r->size - r->at * BLOCK;
@@ -99,9 +86,9 @@ static int copy_block(struct rounds *r)
                 return error_set(&r->b->op->error, EIO, DB_FILE " can't be read");
         uint64_t hash = hash_of(r, len);
         if (hash != r->hashes[r->at]) {
-                int code = write_block(r, len);
+                int code = file_pwrite(r->to, r->buffer, len, r->at * BLOCK);
                 if (code < 0)
-                        return code;
+                        return error_set(&r->b->op->error, -code, "the copy of " DB_FILE " can't be written: %s", strerror(-code));
                 r->hashes[r->at] = hash;
         }
         r->at = r->at + 1 < r->count ? r->at + 1 : 0;

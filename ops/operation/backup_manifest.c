@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ops/file.h"
 #include "ops/json.h"
 #include "ops/json_escape.h"
 #include "ops/operation/backup_parts.h"
@@ -177,16 +178,9 @@ static struct json_object *manifest(const struct backup *b)
 
 static int write_text(int fd, const struct text *text, struct error *e)
 {
-        size_t done = 0;
-        while (done < text->len) {
-                ssize_t n = write(fd, text->bytes + done, text->len - done);
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n <= 0)
-                        return error_set(e, n < 0 ? errno : EIO, BACKUP_MANIFEST " can't be written: %s",
-                                         strerror(n < 0 ? errno : EIO));
-                done += (size_t) n;
-        }
+        int r = file_write(fd, text->bytes, text->len);
+        if (r < 0)
+                return error_set(e, -r, BACKUP_MANIFEST " can't be written: %s", strerror(-r));
         return fsync(fd) < 0 ? error_set(e, errno, BACKUP_MANIFEST " can't be written to the disk: %s", strerror(errno)) : 0;
 }
 

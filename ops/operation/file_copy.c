@@ -106,20 +106,6 @@ int file_sha256(int fd, db_cancel_fn *cancelled, void *context, uint8_t ret[SHA2
 
 /* Data. */
 
-static int write_part(struct copying *c, size_t len, uint64_t at, struct error *e)
-{
-        size_t done = 0;
-        while (done < len) {
-                ssize_t n = pwrite(c->to, c->buffer + done, len - done, (off_t) (at + done));
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n <= 0)
-                        return fail(n < 0 ? errno : EIO, "the copy can't be written", e);
-                done += (size_t) n;
-        }
-        return 0;
-}
-
 /* Bytes copied, 0 at the file's end, -EOPNOTSUPP when it has to be done otherwise. */
 static ssize_t kernel_copy(struct copying *c, size_t len, uint64_t at)
 {
@@ -138,8 +124,10 @@ static ssize_t buffer_copy(struct copying *c, size_t len, uint64_t at, struct er
         ssize_t n = file_pread(c->from, c->buffer, len, at);
         if (n < 0)
                 return fail((int) -n, "a file can't be read", e);
-        int r = write_part(c, (size_t) n, at, e);
-        if (r == 0 && c->digest != NULL)
+        int r = file_pwrite(c->to, c->buffer, (size_t) n, at);
+        if (r < 0)
+                return fail(-r, "the copy can't be written", e);
+        if (c->digest != NULL)
                 r = digest_add(c->digest, c->buffer, (size_t) n, e);
         return r < 0 ? r : n;
 }

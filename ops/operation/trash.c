@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "ops/file.h"
 #include "ops/json.h"
 #include "ops/operation/plain_dir.h"
 #include "ops/operation/state_dir_parts.h"
@@ -47,20 +48,6 @@ static struct json_object *describe(const char *operation, time_t time, unsigned
         return object;
 }
 
-static int write_all(int fd, const struct text *text, struct error *e)
-{
-        size_t done = 0;
-        while (done < text->len) {
-                ssize_t n = write(fd, text->bytes + done, text->len - done);
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n <= 0)
-                        return error_set(e, n < 0 ? errno : EIO, TRASH_JSON " can't be written: %s", strerror(n < 0 ? errno : EIO));
-                done += (size_t) n;
-        }
-        return 0;
-}
-
 static int write_json(const struct trash *trash, const struct text *text, struct error *e)
 {
         CLEANUP(close)
@@ -68,11 +55,14 @@ static int write_json(const struct trash *trash, const struct text *text, struct
         if (fd < 0 || fchmod(fd, 0600) < 0)
                 return error_set(e, errno, TRASH_JSON " can't be made: %s", strerror(errno));
         int r = state_dir_own(trash->state, fd, e);
-        if (r == 0)
-                r = write_all(fd, text, e);
+        if (r < 0)
+                return r;
+        r = file_write(fd, text->bytes, text->len);
         if (r == 0 && fsync(fd) < 0)
-                r = error_set(e, errno, TRASH_JSON " can't be written: %s", strerror(errno));
-        return r < 0 ? r : plain_dir_sync(trash->fd, "a folder of the trash", e);
+                r = -errno;
+        if (r < 0)
+                return error_set(e, -r, TRASH_JSON " can't be written: %s", strerror(-r));
+        return plain_dir_sync(trash->fd, "a folder of the trash", e);
 }
 
 static int add_json(const struct trash *trash, const char *operation, time_t time, unsigned keep_days, struct error *e)

@@ -148,26 +148,11 @@ int store_file_read(const struct store_file *file, uint32_t number, uint32_t cou
         return 0;
 }
 
-static int write_all(int fd, const unsigned char *bytes, size_t len, uint64_t offset)
-{
-        while (len > 0) {
-                ssize_t n = pwrite(fd, bytes, len, (off_t) offset);
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n <= 0)
-                        return n < 0 ? -errno : -EIO;
-                bytes += n;
-                len -= (size_t) n;
-                offset += (uint64_t) n;
-        }
-        return 0;
-}
-
 int store_file_write(const struct store_file *file, uint32_t number, uint32_t count, const struct wal_unit *units)
 {
         unsigned char block[BLOCK_SIZE];
         block_encode(file, number, count, units, block);
-        return write_all(file->fd, block, block_size(count), block_offset(number));
+        return file_pwrite(file->fd, block, block_size(count), block_offset(number));
 }
 
 /* ---- opening ---- */
@@ -196,7 +181,7 @@ static int header_write(const struct store_file *file)
         put64(header + 16, file->subject);
         put64(header + 24, file->identity);
         put64(header + 32, XXH3_64bits(header, 32));
-        return write_all(file->fd, header, sizeof(header), 0);
+        return file_pwrite(file->fd, header, sizeof(header), 0);
 }
 
 int store_file_clear(struct store_file *file, struct error *e)
