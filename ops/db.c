@@ -91,7 +91,7 @@ static int on_busy(void *context, int count)
 
 /* Settings. */
 
-static int set_flags(struct db *db)
+int db_harden(sqlite3 *sqlite)
 {
         static const struct {
                 int option, on;
@@ -100,18 +100,23 @@ static int set_flags(struct db *db)
                 { SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0 },
                 { SQLITE_DBCONFIG_ENABLE_TRIGGER, 0 },
                 { SQLITE_DBCONFIG_ENABLE_VIEW, 0 },
+                { SQLITE_DBCONFIG_ENABLE_FKEY, 0 },
                 { SQLITE_DBCONFIG_WRITABLE_SCHEMA, 0 },
                 { SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0 },
                 { SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, 0 },
         };
         for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
-                int rc = sqlite3_db_config(db->sqlite, flags[i].option, flags[i].on, NULL);
+                int rc = sqlite3_db_config(sqlite, flags[i].option, flags[i].on, NULL);
                 if (rc != SQLITE_OK)
                         return rc;
         }
-        return sqlite3_exec(db->sqlite,
-                            "PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA query_only=ON", NULL,
-                            NULL, NULL);
+        return SQLITE_OK;
+}
+
+static int set_pragmas(sqlite3 *sqlite)
+{
+        return sqlite3_exec(sqlite, "PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA query_only=ON",
+                            NULL, NULL, NULL);
 }
 
 static void set_limits(struct db *db)
@@ -133,7 +138,9 @@ static int set_up(struct db *db, struct error *e)
         sqlite3_progress_handler(db->sqlite, PROGRESS_OPS, on_progress, db);
         read_vfs_set_cancel(db->vfs, on_index, db);
         set_limits(db);
-        int rc = set_flags(db);
+        int rc = db_harden(db->sqlite);
+        if (rc == SQLITE_OK)
+                rc = set_pragmas(db->sqlite);
         if (rc == SQLITE_OK)
                 rc = sqlite3_prepare_v3(db->sqlite, "PRAGMA data_version", -1, SQLITE_PREPARE_PERSISTENT, &db->data_version, NULL);
         return rc == SQLITE_OK ? 0 : db_fail(db, e, "the settings of the connection");

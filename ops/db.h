@@ -37,6 +37,10 @@ int db_open(int dirfd, struct db **ret, struct error *e);
 
 sqlite3 *db_handle(struct db *db);
 
+/* What holds for every connection to a stranger's file, before its first statement: nothing that the schema says is run (triggers, views, foreign keys, functions with
+   side effects), and nothing is loaded. Returns SQLite's code. */
+int db_harden(sqlite3 *sqlite);
+
 /* Who may end a wait for a lock, and any statement that runs; NULL for nobody. */
 void db_set_cancel(struct db *db, db_cancel_fn *cancelled, void *context);
 

@@ -156,26 +156,12 @@ int write_db_fail(struct write_db *w, struct error *e, const char *what)
 
 /* Opening. */
 
-static int set_flags(struct write_db *w)
+static int set_up(struct write_db *w)
 {
-        static const struct {
-                int option, on;
-        } flags[] = {
-                { SQLITE_DBCONFIG_DEFENSIVE, 1 },
-                { SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0 },
-                { SQLITE_DBCONFIG_ENABLE_TRIGGER, 0 },
-                { SQLITE_DBCONFIG_ENABLE_VIEW, 0 },
-                { SQLITE_DBCONFIG_ENABLE_FKEY, 0 },
-                { SQLITE_DBCONFIG_WRITABLE_SCHEMA, 0 },
-                { SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0 },
-                { SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, 0 },
-        };
-        for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
-                int rc = sqlite3_db_config(w->sqlite, flags[i].option, flags[i].on, NULL);
-                if (rc != SQLITE_OK)
-                        return rc;
-        }
-        return sqlite3_exec(w->sqlite, "PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=FILE", NULL, NULL, NULL);
+        int rc = db_harden(w->sqlite);
+        return rc != SQLITE_OK ? rc
+                               : sqlite3_exec(w->sqlite, "PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=FILE",
+                                              NULL, NULL, NULL);
 }
 
 /* These read the schema. */
@@ -292,7 +278,7 @@ int write_db_open(struct state_dir *state, db_cancel_fn *cancelled, void *contex
         if (sqlite3_db_readonly(w->sqlite, "main"))
                 return error_set(e, readonly_errno(SQLITE_READONLY), DB_FILE " can't be written: %s",
                                  strerror(readonly_errno(SQLITE_READONLY)));
-        if (set_flags(w) != SQLITE_OK)
+        if (set_up(w) != SQLITE_OK)
                 return write_db_fail(w, e, "the settings of the connection");
         code = check_file(w, e);
         if (code < 0)

@@ -469,7 +469,10 @@ static void test_hardening(void **state)
                                           { SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0 },
                                           { SQLITE_DBCONFIG_ENABLE_TRIGGER, 0 },
                                           { SQLITE_DBCONFIG_ENABLE_VIEW, 0 },
-                                          { SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0 } };
+                                          { SQLITE_DBCONFIG_ENABLE_FKEY, 0 },
+                                          { SQLITE_DBCONFIG_WRITABLE_SCHEMA, 0 },
+                                          { SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0 },
+                                          { SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, 0 } };
         struct fixture f;
         struct error e = { 0 };
         fixture_make(&f);
