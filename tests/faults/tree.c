@@ -206,16 +206,21 @@ void tree_list(FILE *out, const char *path, int (*leave_out)(const char *name))
         each_entry(path, list_entry, &(struct listing){ .out = out, .relative = "", .leave_out = leave_out });
 }
 
-uint64_t tree_key(const char *path)
+uint64_t tree_key_without(const char *path, int (*leave_out)(const char *name))
 {
         char *text = NULL;
         size_t size = 0;
         FILE *out = open_memstream(&text, &size);
         if (out == NULL)
                 give_up("memory");
-        tree_list(out, path, NULL);
+        tree_list(out, path, leave_out);
         (void) fclose(out);
         uint64_t key = XXH3_64bits(text, size);
         free(text);
         return key;
+}
+
+uint64_t tree_key(const char *path)
+{
+        return tree_key_without(path, NULL);
 }

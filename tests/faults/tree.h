@@ -29,6 +29,9 @@ bool tree_is_empty(int dirfd);
 /* A key of everything in it: names, modes, owners, sizes, bytes. Digits below .chromafs count as equal: they are times. */
 uint64_t tree_key(const char *path);
 
+/* The same of what `leave_out` (may be NULL) does not say of the entries of the top. */
+uint64_t tree_key_without(const char *path, int (*leave_out)(const char *name));
+
 /* A line "KIND PATH MODE OWNER:GROUP SIZE HASH" for each entry, sorted by path. `leave_out` (may be NULL) says which entries of the top don't
    count. */
 void tree_list(FILE *out, const char *path, int (*leave_out)(const char *name));
