@@ -21,7 +21,7 @@
 
 bool index_is_ours(int code)
 {
-        return code == -ENOMEM || code == -EINTR || code == -EMFILE || code == -ENFILE;
+        return code == -ENOMEM || code == -EINTR || code == -ECANCELED || code == -EMFILE || code == -ENFILE;
 }
 
 struct error *index_fault(struct hnsw_faults *f, enum hnsw_finding_kind kind)

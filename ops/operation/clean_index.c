@@ -14,6 +14,7 @@
 
 #include "ops/file.h"
 #include "ops/index_audit.h"
+#include "ops/index_fit.h"
 #include "ops/operation/clean_vector.h"
 #include "ops/pickle.h"
 
@@ -35,17 +36,12 @@ struct loading {
 #define WINDOW_SIZE ((size_t) 64 << 10)
 #define ORDERED_MAX 16 /* a record so far behind the last one is in order */
 
-static bool is_ours(int code)
-{
-        return code == -ENOMEM || code == -EINTR || code == -ECANCELED || code == -EMFILE || code == -ENFILE;
-}
-
 /* What a failure of reading a file of the index means. */
 static int judge(struct loading *l, int code, const struct error *found)
 {
         if (code >= 0)
                 return code;
-        if (is_ours(code))
+        if (index_is_ours(code))
                 return error_set(l->e, -code, "%s", found->text);
         (void) error_set(l->fault, code == -EAGAIN ? EAGAIN : EILSEQ, "%s", found->text);
         l->cure = code == -EAGAIN ? NULL : "rebuild-hnsw";
