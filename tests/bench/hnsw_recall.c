@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "ops/hnsw/hnsw.h"
+#include "tests/bench/files.h"
 
 #define K 10u
 
@@ -25,34 +25,11 @@ struct data {
         size_t dimension, count, query_count, deleted_count, updated_count;
 };
 
-static void die(const char *what)
-{
-        (void) fprintf(stderr, "hnsw_recall: %s\n", what);
-        exit(1);
-}
-
-static FILE *open_file(const char *folder, const char *name, const char *mode)
-{
-        char path[4096];
-        (void) snprintf(path, sizeof(path), "%s/%s", folder, name);
-        FILE *file = fopen(path, mode);
-        if (file == NULL)
-                die(path);
-        return file;
-}
-
 /* *ret_count items of `size` bytes. */
 static void *read_items(const char *folder, const char *name, size_t size, size_t *ret_count)
 {
-        FILE *file = open_file(folder, name, "re");
-        struct stat st;
-        if (fstat(fileno(file), &st) < 0)
-                die(name);
-        void *bytes = malloc((size_t) st.st_size + 1);
-        if (bytes == NULL || fread(bytes, 1, (size_t) st.st_size, file) != (size_t) st.st_size)
-                die(name);
-        (void) fclose(file);
-        *ret_count = (size_t) st.st_size / size;
+        void *bytes = bench_read(folder, name, ret_count);
+        *ret_count /= size;
         return bytes;
 }
 
@@ -83,11 +60,11 @@ static struct hnsw *build(const struct data *d, enum hnsw_space space, unsigned 
         struct hnsw *index = NULL;
         struct error e = { 0 };
         if (items == NULL)
-                die("no memory");
+                bench_die("no memory");
         for (size_t i = 0; i < d->count; i++)
                 items[i] = (struct hnsw_item){ i, d->vectors + i * d->dimension };
         if (hnsw_new(&params, d->count, &index, &e) < 0 || hnsw_add(index, items, d->count, threads, NULL, NULL, &e) < 0)
-                die(e.text);
+                bench_die(e.text);
         free(items);
         return index;
 }
@@ -96,18 +73,18 @@ static void search_queries(const struct data *d, struct hnsw_searcher *searcher,
 {
         char name[32];
         (void) snprintf(name, sizeof(name), "found.%u", ef);
-        FILE *file = open_file(d->folder, name, "we");
+        FILE *file = bench_open(d->folder, name, "we");
         for (size_t i = 0; i < d->query_count; i++) {
                 struct hnsw_result results[K];
                 uint32_t labels[K];
                 if (hnsw_search(searcher, d->queries + i * d->dimension, K, ef, results) != K)
-                        die("less than ten were found");
+                        bench_die("less than ten were found");
                 for (size_t k = 0; k < K; k++)
                         labels[k] = (uint32_t) results[k].label;
                 (void) fwrite(labels, sizeof(*labels), K, file);
         }
         if (fclose(file) != 0)
-                die("the file system is full");
+                bench_die("the file system is full");
 }
 
 static void change(const struct data *d, struct hnsw *index)
@@ -115,10 +92,10 @@ static void change(const struct data *d, struct hnsw *index)
         struct error e = { 0 };
         for (size_t i = 0; i < d->deleted_count; i++)
                 if (hnsw_delete(index, d->deleted[i], &e) < 0)
-                        die(e.text);
+                        bench_die(e.text);
         for (size_t i = 0; i < d->updated_count; i++)
                 if (hnsw_update(index, d->updated[i], d->replaced + i * d->dimension, &e) < 0)
-                        die(e.text);
+                        bench_die(e.text);
 }
 
 /* Of several that are equal, any is the one. */
@@ -126,7 +103,7 @@ static void search_selves(const struct data *d, const struct hnsw *index, struct
 {
         char name[32];
         (void) snprintf(name, sizeof(name), "self.%u", ef);
-        FILE *file = open_file(d->folder, name, "we");
+        FILE *file = bench_open(d->folder, name, "we");
         for (uint32_t id = 0; id < hnsw_info(index).count; id++) {
                 struct hnsw_result first;
                 if (hnsw_is_deleted(index, id))
@@ -136,19 +113,19 @@ static void search_selves(const struct data *d, const struct hnsw *index, struct
                 (void) fputc(is_found ? 1 : 0, file);
         }
         if (fclose(file) != 0)
-                die("the file system is full");
+                bench_die("the file system is full");
 }
 
 int main(int argc, char **argv)
 {
         if (argc < 4)
-                die("FOLDER l2|cosine THREADS [searches]");
+                bench_die("FOLDER l2|cosine THREADS [searches]");
         struct data d = read_data(argv[1]);
         struct hnsw *index =
                 build(&d, strcmp(argv[2], "cosine") == 0 ? SPACE_COSINE : SPACE_L2, (unsigned) strtoul(argv[3], NULL, 10));
         struct hnsw_searcher *searcher = hnsw_searcher_new(index);
         if (searcher == NULL)
-                die("no memory");
+                bench_die("no memory");
         for (size_t i = 0; i < EFS; i++)
                 search_queries(&d, searcher, efs[i]);
         if (argc == 4)

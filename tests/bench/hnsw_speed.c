@@ -8,50 +8,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "ops/hnsw/hnsw.h"
+#include "tests/bench/files.h"
 
 #define QUERIES 1000u
 #define K 10u
 #define EF 50u
 
-static void die(const char *what)
-{
-        (void) fprintf(stderr, "hnsw_speed: %s\n", what);
-        exit(1);
-}
-
-static FILE *open_file(const char *folder, const char *name, const char *mode)
-{
-        char path[4096];
-        (void) snprintf(path, sizeof(path), "%s/%s", folder, name);
-        FILE *file = fopen(path, mode);
-        if (file == NULL)
-                die(path);
-        return file;
-}
-
 static void write_file(const char *folder, const char *name, const void *bytes, size_t size)
 {
-        FILE *file = open_file(folder, name, "we");
+        FILE *file = bench_open(folder, name, "we");
         if (fwrite(bytes, 1, size, file) != size || fclose(file) != 0)
-                die("the file system is full");
-}
-
-static void *read_file(const char *folder, const char *name, size_t *ret_size)
-{
-        FILE *file = open_file(folder, name, "re");
-        struct stat st;
-        if (fstat(fileno(file), &st) < 0)
-                die(name);
-        void *bytes = malloc((size_t) st.st_size + 1);
-        if (bytes == NULL || fread(bytes, 1, (size_t) st.st_size, file) != (size_t) st.st_size)
-                die(name);
-        (void) fclose(file);
-        *ret_size = (size_t) st.st_size;
-        return bytes;
+                bench_die("the file system is full");
 }
 
 /* --- make --- */
@@ -90,7 +60,7 @@ static void make(const char *folder, size_t count, size_t dimension)
         float *values = malloc(floats * sizeof(*values));
         uint32_t *truth = calloc((size_t) QUERIES * K, sizeof(*truth));
         if (values == NULL || truth == NULL || count < K)
-                die("no memory");
+                bench_die("no memory");
         uint64_t state = UINT64_C(88172645463325252);
         for (size_t i = 0; i < floats; i++)
                 values[i] = next_float(&state);
@@ -133,7 +103,7 @@ static double recall(const struct hnsw *index, const float *queries, const uint3
         size_t found = 0, dimension = hnsw_info(index).params.dimension;
         struct hnsw_searcher *searcher = hnsw_searcher_new(index);
         if (searcher == NULL)
-                die("no memory");
+                bench_die("no memory");
         for (size_t i = 0; i < QUERIES; i++) {
                 struct hnsw_result results[K];
                 int64_t count = hnsw_search(searcher, queries + i * dimension, K, EF, results);
@@ -149,7 +119,7 @@ static struct hnsw_item *make_items(const float *vectors, size_t count, size_t d
 {
         struct hnsw_item *items = calloc(count, sizeof(*items));
         if (items == NULL)
-                die("no memory");
+                bench_die("no memory");
         for (size_t i = 0; i < count; i++)
                 items[i] = (struct hnsw_item){ i + 1, vectors + i * dimension };
         return items;
@@ -158,8 +128,8 @@ static struct hnsw_item *make_items(const float *vectors, size_t count, size_t d
 static void run(const char *folder, unsigned threads, bool exact)
 {
         size_t vector_bytes, query_bytes, truth_bytes;
-        float *vectors = read_file(folder, "vectors", &vector_bytes), *queries = read_file(folder, "queries", &query_bytes);
-        uint32_t *truth = read_file(folder, "truth", &truth_bytes);
+        float *vectors = bench_read(folder, "vectors", &vector_bytes), *queries = bench_read(folder, "queries", &query_bytes);
+        uint32_t *truth = bench_read(folder, "truth", &truth_bytes);
         size_t dimension = query_bytes / QUERIES / sizeof(float), count = vector_bytes / dimension / sizeof(float);
         struct hnsw_item *items = make_items(vectors, count, dimension);
         struct hnsw_params params = { .space = SPACE_L2,
@@ -173,7 +143,7 @@ static void run(const char *folder, unsigned threads, bool exact)
         struct error e = { 0 };
         double before = memory("VmRSS:"), started = now(CLOCK_MONOTONIC), used = now(CLOCK_PROCESS_CPUTIME_ID);
         if (hnsw_new(&params, count, &index, &e) < 0 || hnsw_add(index, items, count, threads, NULL, NULL, &e) < 0)
-                die(e.text);
+                bench_die(e.text);
         double seconds = now(CLOCK_MONOTONIC) - started, processor = now(CLOCK_PROCESS_CPUTIME_ID) - used,
                peak = memory("VmHWM:") - before;
         struct hnsw_info info = hnsw_info(index);
@@ -194,6 +164,6 @@ int main(int argc, char **argv)
         else if (argc >= 4 && strcmp(argv[1], "run") == 0)
                 run(argv[2], (unsigned) strtoul(argv[3], NULL, 10), argc > 4 && strcmp(argv[4], "exact") == 0);
         else
-                die("make FOLDER COUNT DIMENSION, or run FOLDER THREADS [exact]");
+                bench_die("make FOLDER COUNT DIMENSION, or run FOLDER THREADS [exact]");
         return 0;
 }
