@@ -22,10 +22,10 @@ bool tidy_is_needed(int persist_fd)
         return (stage >= 0 && plain_dir_holds(stage, NULL, NULL) > 0) || trash_is_due(state);
 }
 
-/* SQLite's own temporary files, and ours: worth nothing to anyone. */
+/* Worth nothing to anyone. SQLite's temporary files are among them: write_vfs.c gives them their names. */
 static bool is_temporary(const char *name)
 {
-        return strncmp(name, "etilqs_", strlen("etilqs_")) == 0 || strncmp(name, STAGE_TEMPORARY, strlen(STAGE_TEMPORARY)) == 0;
+        return strncmp(name, STAGE_TEMPORARY, strlen(STAGE_TEMPORARY)) == 0;
 }
 
 static int put_away(struct state_dir *state, struct trash **trash, const char *name, struct error *e)

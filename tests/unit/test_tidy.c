@@ -144,7 +144,7 @@ static void temporary(void **state)
         char name[64], path[300];
         CLEANUP(state_dir_free)
         struct state_dir *s = open_it(d);
-        put(d, STAGE "/etilqs_0123456789abcdef", "x");
+        put(d, STAGE "/tmp.sqlite-0123456789abcdef", "x");
         put(d, STAGE "/tmp.rows", "x");
         assert_int_equal(symlinkat("../../" DB_FILE, d->fd, STAGE "/tmp.link"), 0);
         assert_true(tidy_is_needed(d->fd));
