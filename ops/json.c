@@ -165,6 +165,23 @@ static void json_tokener_cleanup(struct json_tokener **tokener)
                 json_tokener_free(*tokener);
 }
 
+/* json-c takes a key in single quotes even when it is strict, and no other reader does. */
+static bool has_single_quotes(const char *bytes, size_t len)
+{
+        bool quoted = false;
+        if (memchr(bytes, '\'', len) == NULL)
+                return false;
+        for (size_t i = 0; i < len; i++) {
+                if (!quoted && bytes[i] == '\'')
+                        return true;
+                if (bytes[i] == '"')
+                        quoted = !quoted;
+                else if (quoted && bytes[i] == '\\')
+                        i++;
+        }
+        return false;
+}
+
 int json_parse(const char *bytes, size_t len, struct json_object **ret_object, struct error *e)
 {
         if (len > JSON_SIZE_MAX)
@@ -181,11 +198,14 @@ int json_parse(const char *bytes, size_t len, struct json_object **ret_object, s
         if (json_tokener_get_error(tokener) == json_tokener_continue && end == len)
                 object = json_tokener_parse_ex(tokener, "", 1);
         enum json_tokener_error failure = json_tokener_get_error(tokener);
-        if (failure == json_tokener_success && end == len) {
+        bool is_whole = failure == json_tokener_success && end == len;
+        if (is_whole && !has_single_quotes(bytes, len)) {
                 *ret_object = object;
                 return 0;
         }
         json_object_put(object);
+        if (is_whole)
+                return error_set(e, EILSEQ, "no JSON: a key is in single quotes");
         if (errno == ENOMEM)
                 return error_set(e, ENOMEM, "no memory to parse JSON");
         const char *why = failure == json_tokener_success ? "something follows the value" : json_tokener_error_desc(failure);

@@ -137,6 +137,7 @@ static void test_parse_good(void **state)
         };
         for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
                 json_object_put(parsed(good[i]));
+        json_object_put(parsed("{\"'a'\":\"\\\"'\\\\\"}"));
         struct json_object *object = json_object_new_object(), *before = object;
         assert_int_equal(json_parse("null", 4, &object, NULL), 0);
         assert_null(object);
@@ -156,8 +157,10 @@ static void check_bad(const char *bytes, size_t len)
 static void test_parse_bad(void **state)
 {
         (void) state;
-        static const char *const bad[] = { "",    " ",   "{",  "[1,2",     "[1,]",    "{\"a\":1,}", "{\"a\" 1}", "[1] x", "1 2",
-                                           "tru", "\"x", "01", "/* c */1", "\"\\q\"", "nope",       "[1][2]",    "}",     "-" };
+        static const char *const bad[] = { "",           " ",         "{",        "[1,2",    "[1,]",
+                                           "{\"a\":1,}", "{\"a\" 1}", "[1] x",    "1 2",     "tru",
+                                           "\"x",        "01",        "/* c */1", "\"\\q\"", "nope",
+                                           "[1][2]",     "}",         "-",        "{'a':1}", "{\"a'\":{\"\\\"\":1,'\"':2}}" };
         for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
                 check_bad(bad[i], strlen(bad[i]));
         check_bad("[1]\0", 4);
