@@ -2,9 +2,9 @@
  * Bytes from one file to another.
  *
  * A reflink shares them and takes no time. Else the file is walked from data to data (SEEK_DATA), so that a hole is not read and not
- * written; copying goes through the kernel (copy_file_range), or through a buffer where the kernel can't or the bytes are to be hashed:
- * reading them once for both is faster than twice. The size is that at the beginning: what is appended meanwhile is not copied, and what is
- * cut off ends the copy early. Whoever needs one state of the file compares its stamps before and after.
+ * written; what is copied goes through a buffer, where it is hashed: reading it once for both is faster than twice. The size is that at
+ * the beginning: what is appended meanwhile is not copied, and what is cut off ends the copy early. Whoever needs one state of the file
+ * compares its stamps before and after.
  *
  * Nothing here blocks for long. A part is 1 MiB; fsync(2), which can't be interrupted, finds the dirty pages written already.
  */
@@ -34,7 +34,6 @@ struct copying {
         uint64_t size; /* of `from` at the beginning; less when it was cut off */
         EVP_MD_CTX *digest;
         unsigned char *buffer;
-        bool kernel_copies; /* until it says that it can't */
         uint64_t *done;
 };
 
@@ -106,20 +105,8 @@ int file_sha256(int fd, db_cancel_fn *cancelled, void *context, uint8_t ret[SHA2
 
 /* Data. */
 
-/* Bytes copied, 0 at the file's end, -EOPNOTSUPP when it has to be done otherwise. */
-static ssize_t kernel_copy(struct copying *c, size_t len, uint64_t at)
-{
-        loff_t in = (loff_t) at, out = (loff_t) at;
-        ssize_t n = copy_file_range(c->from, &in, c->to, &out, len, 0);
-        if (n > 0)
-                return n;
-        if (n < 0 && (errno == ENOSPC || errno == EIO || errno == EDQUOT || errno == EFBIG))
-                return -errno;
-        return -EOPNOTSUPP; /* 0 too: some file systems say so of files that are not at their end */
-}
-
-/* The same through the buffer. */
-static ssize_t buffer_copy(struct copying *c, size_t len, uint64_t at, struct error *e)
+/* Bytes copied, 0 at the file's end. */
+static ssize_t copy_part(struct copying *c, size_t len, uint64_t at, struct error *e)
 {
         ssize_t n = file_pread(c->from, c->buffer, len, at);
         if (n < 0)
@@ -127,22 +114,8 @@ static ssize_t buffer_copy(struct copying *c, size_t len, uint64_t at, struct er
         int r = file_pwrite(c->to, c->buffer, (size_t) n, at);
         if (r < 0)
                 return fail(-r, "the copy can't be written", e);
-        if (c->digest != NULL)
-                r = digest_add(c->digest, c->buffer, (size_t) n, e);
+        r = digest_add(c->digest, c->buffer, (size_t) n, e);
         return r < 0 ? r : n;
-}
-
-static ssize_t copy_part(struct copying *c, size_t len, uint64_t at, struct error *e)
-{
-        if (c->kernel_copies) {
-                ssize_t n = kernel_copy(c, len, at);
-                if (n > 0)
-                        return n;
-                if (n != -EOPNOTSUPP)
-                        return fail((int) -n, "a file can't be copied", e);
-                c->kernel_copies = false;
-        }
-        return buffer_copy(c, len, at, e);
 }
 
 static int copy_data(struct copying *c, uint64_t at, uint64_t end, struct error *e)
@@ -167,7 +140,7 @@ static int copy_data(struct copying *c, uint64_t at, uint64_t end, struct error 
 
 static int hash_hole(struct copying *c, uint64_t at, uint64_t end, struct error *e)
 {
-        if (c->digest == NULL || at >= end)
+        if (at >= end)
                 return 0;
         memset(c->buffer, 0, PART);
         while (at < end) {
@@ -231,7 +204,6 @@ static int size_of(int fd, uint64_t *ret, struct error *e)
         return 0;
 }
 
-/* Copies; hashes what it copies where c->digest is. */
 static int copy_all(struct copying *c, struct error *e)
 {
         CLEANUP(free)
@@ -239,26 +211,6 @@ static int copy_all(struct copying *c, struct error *e)
         int r = new_buffer(&buffer, e);
         c->buffer = buffer;
         return r == 0 ? copy_extents(c, e) : r;
-}
-
-int file_copy_bytes(int from, int to, db_cancel_fn *cancelled, void *context, uint64_t *ret_size, struct error *e)
-{
-        uint64_t size = 0, done = 0;
-        int r = check_cancel(cancelled, context, e);
-        if (r == 0)
-                r = size_of(from, &size, e);
-        if (r < 0)
-                return r;
-        if (file_reflink(from, to) == 0) {
-                r = size_of(to, &size, e); /* its own: `from` may have grown meanwhile */
-        } else {
-                struct copying c = { from, to, cancelled, context, size, .kernel_copies = true, .done = &done };
-                r = copy_all(&c, e);
-                size = c.size;
-        }
-        if (r == 0)
-                *ret_size = size;
-        return r;
 }
 
 int file_copy_hashed(int from, int to, db_cancel_fn *cancelled, void *context, struct file_copy *ret, struct error *e)

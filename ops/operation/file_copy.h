@@ -18,10 +18,6 @@
    and `from` lacks are removed. A failure leaves the mode as it was. */
 int file_copy_attributes(int from, int to, bool strict, struct error *e);
 
-/* Copies all bytes of `from` to the empty file `to`: by reflink where possible, holes stay holes; not synced. Asks `cancelled` (may be NULL) at least every
-   50 ms: -ECANCELED. *ret_size: bytes copied. */
-int file_copy_bytes(int from, int to, db_cancel_fn *cancelled, void *context, uint64_t *ret_size, struct error *e);
-
 /* SHA-256 of all bytes of fd, from its beginning. */
 int file_sha256(int fd, db_cancel_fn *cancelled, void *context, uint8_t ret[SHA256_SIZE], struct error *e);
 
@@ -31,7 +27,8 @@ struct file_copy {
         uint8_t sha256[SHA256_SIZE];
 };
 
-/* As file_copy_bytes, and says how; what is read is hashed on the way, and its writing to the disk begins at once. */
+/* Copies all bytes of `from` to the empty file `to`: by reflink where possible, holes stay holes; not synced. What is read is hashed on the way, and its writing to the
+   disk begins at once. Asks `cancelled` (may be NULL) at least every 50 ms: -ECANCELED. */
 int file_copy_hashed(int from, int to, db_cancel_fn *cancelled, void *context, struct file_copy *ret, struct error *e);
 
 /* Makes `to` (empty) share all bytes of `from`. 0, or a negative errno without a sentence: this pair of files can't. */
