@@ -288,7 +288,9 @@ void directory_problems(struct request *request, const struct orphans *orphans, 
         orphan_problems(orphans, problems);
         if (orphan_entries > 0)
                 add(problems, "orphan_wal_rows", "", command(&tree_root, "", "clean-orphans"),
-                    "%llu rows of the write-ahead log belong to no collection", (unsigned long long) orphan_entries);
+                    orphan_entries == 1 ? "%llu row of the write-ahead log belongs to no collection"
+                                        : "%llu rows of the write-ahead log belong to no collection",
+                    (unsigned long long) orphan_entries);
         fts_problems(fts, problems);
         rejected_problems(request, problems);
         if (log_failure->code < 0)

@@ -60,7 +60,7 @@ struct root_facts {
         struct wal_index *index; /* of the log, or NULL: not measured, or `failure` says why not */
         struct error failure;
         struct wal_totals log;
-        uint64_t orphan_entries;
+        uint64_t orphan_entries; /* of the log, that can go */
         struct fts_result *fts;
         bool exact;
 };
@@ -76,8 +76,10 @@ static void root_facts_clear(struct root_facts *f)
 static int count_log(struct request *request, struct root_facts *f, bool *ret_current)
 {
         int r = stream_index(request, request->patience.until_ms, &f->index, ret_current, &f->failure);
+        struct tally_orphans orphans = { 0 };
         if (r == 0 && f->index != NULL)
-                r = tally_orphans(f->index, request->view->catalog, &f->orphan_entries, &f->failure);
+                r = tally_orphans(f->index, request->view->catalog, &orphans, &f->failure);
+        f->orphan_entries = orphans.rows - orphans.has_last;
         f->failure.code = r;
         if (r == 0 && f->index != NULL)
                 f->log = wal_index_totals(f->index);

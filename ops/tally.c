@@ -42,7 +42,7 @@ static int compare_keys(const void *a, const void *b)
         return (x > y) - (x < y);
 }
 
-int tally_orphans(struct wal_index *index, const struct catalog *catalog, uint64_t *ret, struct error *e)
+int tally_orphans(struct wal_index *index, const struct catalog *catalog, struct tally_orphans *ret, struct error *e)
 {
         CLEANUP(free)
         struct wal_topic *topics = NULL;
@@ -57,9 +57,11 @@ int tally_orphans(struct wal_index *index, const struct catalog *catalog, uint64
         for (size_t i = 0; i < catalog->collection_count; i++)
                 keys[i] = key_of(&catalog->collections[i]);
         qsort(keys, catalog->collection_count, sizeof(*keys), compare_keys);
-        *ret = 0;
-        for (size_t i = 0; i < count; i++)
-                if (bsearch(&topics[i].key, keys, catalog->collection_count, sizeof(*keys), compare_keys) == NULL)
-                        *ret += topics[i].rows;
+        *ret = (struct tally_orphans){ 0 };
+        for (size_t i = 0; i < count; i++) { /* by last_seq */
+                bool is_orphan = bsearch(&topics[i].key, keys, catalog->collection_count, sizeof(*keys), compare_keys) == NULL;
+                ret->rows += is_orphan ? topics[i].rows : 0;
+                ret->has_last = is_orphan;
+        }
         return 0;
 }

@@ -25,7 +25,11 @@ struct tally { /* of one collection */
 int tally_read(struct wal_index *index, const struct collection *collection, const struct tally_positions *positions,
                struct tally *ret, struct error *e);
 
-/* Rows that belong to no collection of the catalog. */
-int tally_orphans(struct wal_index *index, const struct catalog *catalog, uint64_t *ret, struct error *e);
+struct tally_orphans { /* rows that belong to no collection of the catalog */
+        uint64_t rows;
+        bool has_last; /* the row with the highest seq_id is one of them: it always stays (operation/orphan_rows.h) */
+};
+
+int tally_orphans(struct wal_index *index, const struct catalog *catalog, struct tally_orphans *ret, struct error *e);
 
 #endif
