@@ -186,7 +186,8 @@ static int move_all(struct cleaning *c)
 
 static int fill_result(struct cleaning *c)
 {
-        const char *trash = c->trash == NULL ? NULL : trash_name(c->trash);
+        bool stays = c->trash != NULL && c->op->command->keep_days > 0;
+        const char *trash = stays ? trash_name(c->trash) : NULL;
         return orphan_result_fill(c->op->result, c->catalog, &c->dirs, &c->rows, trash, &c->op->error);
 }
 

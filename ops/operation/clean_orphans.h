@@ -12,7 +12,7 @@
  * - A failure gives everything back. A crash leaves each directory either where it was or in the trash, and all rows or none.
  *
  * Result: {directories: [{name, bytes, files}], directories_total, kept: [{name, reason}], rows: {<table>: n}, wal_rows,
- * wal_rows_kept: sentence | null, trash: "trash/…" | null, bytes}. Lists have at most CLEAN_ORPHANS_SHOWN entries; rows has the
+ * wal_rows_kept: sentence | null, trash: "trash/…" | null (nothing taken, or keep=0), bytes}. Lists have at most CLEAN_ORPHANS_SHOWN entries; rows has the
  * tables that there are but embeddings_queue, which is wal_rows; bytes are those of the directories' files and of the rows' values.
  */
 #ifndef OPS_OPERATION_CLEAN_ORPHANS_H
