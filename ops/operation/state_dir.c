@@ -165,18 +165,14 @@ static int read_owners(struct state_dir *state, struct error *e)
         return 0;
 }
 
-static struct state_dir *allocate(struct error *e)
+/* *ret is the caller's to free even when it fails. */
+static int begin(int persist_fd, struct state_dir **ret, struct error *e)
 {
         struct state_dir *state = malloc(sizeof(*state));
         if (state == NULL)
-                (void) error_set(e, ENOMEM, "no memory to open " STATE_DIR);
-        else
-                *state = (struct state_dir){ .persist_fd = -1, .fd = -1, .stage_fd = -1, .trash_fd = -1 };
-        return state;
-}
-
-static int start(struct state_dir *state, int persist_fd, struct error *e)
-{
+                return error_set(e, ENOMEM, "no memory to open " STATE_DIR);
+        *state = (struct state_dir){ .persist_fd = -1, .fd = -1, .stage_fd = -1, .trash_fd = -1 };
+        *ret = state;
         state->persist_fd = fcntl(persist_fd, F_DUPFD_CLOEXEC, 0);
         if (state->persist_fd < 0)
                 return fail(e, errno, "the directory", "can't be opened once more");
@@ -197,10 +193,8 @@ static int open_below(struct state_dir *state, open_fn *open_one, bool optional,
 int state_dir_open(int persist_fd, struct state_dir **ret, struct error *e)
 {
         CLEANUP(state_dir_free)
-        struct state_dir *state = allocate(e);
-        if (state == NULL)
-                return -ENOMEM;
-        int r = start(state, persist_fd, e);
+        struct state_dir *state = NULL;
+        int r = begin(persist_fd, &state, e);
         if (r < 0)
                 return r;
         state->fd = open_or_make(state, persist_fd, STATE_DIR, STATE_DIR, e);
@@ -214,10 +208,8 @@ int state_dir_open(int persist_fd, struct state_dir **ret, struct error *e)
 int state_dir_look(int persist_fd, struct state_dir **ret, struct error *e)
 {
         CLEANUP(state_dir_free)
-        struct state_dir *state = allocate(e);
-        if (state == NULL)
-                return -ENOMEM;
-        int r = start(state, persist_fd, e);
+        struct state_dir *state = NULL;
+        int r = begin(persist_fd, &state, e);
         if (r < 0)
                 return r;
         state->fd = state_dir_open_ours(state, persist_fd, STATE_DIR, STATE_DIR, e);
