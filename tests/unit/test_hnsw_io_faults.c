@@ -1,8 +1,6 @@
 /*
  * Every call that hnsw_load(), hnsw_save() and index_metadata_write() make of the C library fails once, or is cut short or interrupted: the first one, the second one … until all have
  * had their turn. The functions of the same name here are found before the C library's.
- *
- * A sanitizer has a memory of its own, which must not be stood in for: there malloc and its kind don't fail.
  */
 #undef _FORTIFY_SOURCE /* it would define some of these functions */
 
@@ -27,14 +25,7 @@
 #include "ops/index_summary.h"
 #include "ops/hnsw/check.h"
 #include "tests/unit/hnsw_dir.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED
-#endif
-#endif
+#include "tests/unit/malloc_fails.h"
 
 enum mode { FAIL, SHORT, INTERRUPT, TOUCH };
 
@@ -86,24 +77,10 @@ static size_t shortened(size_t len)
         return len < 1000 ? 1 + len / 2 : 1 + len / 3;
 }
 
-#ifndef SANITIZED
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t count, size_t size);
-void *__libc_realloc(void *old, size_t size);
-
-void *malloc(size_t size)
+#if OWN_ALLOCATOR
+static bool allocation_fails(void)
 {
-        return fails() ? NULL : __libc_malloc(size);
-}
-
-void *calloc(size_t count, size_t size)
-{
-        return fails() ? NULL : __libc_calloc(count, size);
-}
-
-void *realloc(void *old, size_t size)
-{
-        return fails() ? NULL : __libc_realloc(old, size);
+        return fails();
 }
 
 void *mmap(void *at, size_t len, int protection, int flags, int fd, off_t offset)
@@ -286,7 +263,7 @@ static int load_failing(const struct scene *s, bool in_stage, int err)
                         assert_true(e.code == r && e.text[0] != '\0');
                 (void) hnsw_free(loaded);
                 assert_int_equal(descriptors(), before);
-#ifndef SANITIZED
+#if OWN_ALLOCATOR
                 assert_int_equal(in_use(), memory);
 #endif
                 (void) memory;

@@ -11,25 +11,14 @@
 #include <stdlib.h>
 
 #include "tests/unit/hnsw_build.h"
+#include "tests/unit/malloc_fails.h"
 
 #define DIMENSION 6u
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define OWN_ALLOCATOR 0
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define OWN_ALLOCATOR 0
-#endif
-#ifndef OWN_ALLOCATOR
-#define OWN_ALLOCATOR 1
-#endif
 
 #if OWN_ALLOCATOR
 static long until_failure = -1; /* so many allocations succeed yet; -1: all */
 
-static bool fails(void)
+static bool allocation_fails(void)
 {
         if (until_failure < 0)
                 return false;
@@ -40,25 +29,6 @@ static bool fails(void)
         }
         until_failure--;
         return false;
-}
-
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t count, size_t size);
-void *__libc_realloc(void *old, size_t size);
-
-void *malloc(size_t size)
-{
-        return fails() ? NULL : __libc_malloc(size);
-}
-
-void *calloc(size_t count, size_t size)
-{
-        return fails() ? NULL : __libc_calloc(count, size);
-}
-
-void *realloc(void *old, size_t size)
-{
-        return fails() ? NULL : __libc_realloc(old, size);
 }
 
 struct scene {
