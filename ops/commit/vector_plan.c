@@ -1,17 +1,16 @@
 /* What is to be done with the index, and what that takes. */
 #include <errno.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ops/commit/vector_parts.h"
+#include "ops/memory_available.h"
 
 #define ELEMENT_BYTES                                                                                                              \
         40u /* of an index in memory besides its record: level, lock, list, length, label, and a thread's heap and marks */
 #define THREAD_BYTES 9u /* of those for each more thread */
 #define ENTRY_BYTES 90u /* of an id in a pickle, without its own bytes */
-#define KIB 1024u
 #define PROGRESS_ENTRIES 4096u
 
 /* --- the plan --- */
@@ -148,26 +147,9 @@ static uint64_t pickle_bytes(const struct commit_vector *v)
         return 3 * (old + v->ids.bytes) + ENTRY_BYTES * entries;
 }
 
-/* What the system can give, as the engine's own check has it; 0: unknown. */
-static uint64_t available_memory(void)
-{
-        char line[128];
-        uint64_t all = 0;
-        FILE *f = fopen("/proc/meminfo", "re");
-        while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
-                unsigned long long kib = 0;
-                if (sscanf(line, "MemAvailable: %llu", &kib) == 1 || sscanf(line, "SwapFree: %llu", &kib) == 1)
-                        all += kib * KIB;
-        }
-        if (f != NULL)
-                (void) fclose(f);
-        return all;
-}
-
 static bool is_mapped(const struct commit_vector *v)
 {
-        uint64_t available = available_memory();
-        return available != 0 && record_bytes(v) > available;
+        return record_bytes(v) > memory_available();
 }
 
 static uint64_t ids_bytes(const struct commit_vector *v)

@@ -112,16 +112,8 @@ int own_file_open(const struct own_file *file, struct state_dir *state, uint64_t
 
 int own_file_write(const struct own_file *file, int fd, const char *bytes, size_t len, struct error *e)
 {
-        while (len > 0) {
-                ssize_t n = write(fd, bytes, len);
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n <= 0)
-                        return own_file_fail(file, n < 0 ? errno : EIO, "written", e);
-                bytes += n;
-                len -= (size_t) n;
-        }
-        return 0;
+        int r = file_write(fd, bytes, len);
+        return r < 0 ? own_file_fail(file, -r, "written", e) : 0;
 }
 
 int own_file_sync(const struct own_file *file, int fd, struct error *e)
