@@ -14,7 +14,7 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
 number_of() {
-    grep -c "^\[ *$1 *\] [A-Za-z_]*$" "$log" || :
+    grep -c "^\[ *$1 *\] ." "$log" || :
 }
 
 # The list at the end repeats what failed or was skipped, so only what comes before it is counted.
