@@ -256,6 +256,8 @@ static int check_file(struct write_db *w, struct error *e)
         else if (damaged && check_header(w, &counter, &better) < 0)
                 code = error_set(e, -better.code, "%s", better.text);
         write_db_rollback(w);
+        if (code == 0 && !sqlite3_get_autocommit(w->sqlite)) /* no memory, say */
+                code = write_db_fail(w, e, "opening " DB_FILE);
         return code;
 }
 

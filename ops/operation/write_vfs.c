@@ -151,6 +151,14 @@ static const char *temporary_name(struct write_vfs *vfs)
         return vfs->temporary_name;
 }
 
+/* SQLite, where it can't make a file, tries to open it for reading, and tells of that. */
+static int why_none_is_made(void)
+{
+        CLEANUP(close)
+        int fd = open(".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+        return fd < 0 && (errno == ENOSPC || errno == EDQUOT) ? errno : 0;
+}
+
 static int on_open(sqlite3_vfs *base, sqlite3_filename name, sqlite3_file *file, int flags, int *ret_flags)
 {
         struct write_vfs *vfs = vfs_of(base);
@@ -166,6 +174,8 @@ static int on_open(sqlite3_vfs *base, sqlite3_filename name, sqlite3_file *file,
                 rc = vfs->real->xOpen(vfs->real, name, file, flags, ret_flags);
         if (rc == SQLITE_OK)
                 take_methods(vfs, file, flags);
+        else if (rc == SQLITE_CANTOPEN && (flags & SQLITE_OPEN_CREATE) != 0 && vfs->failed == 0)
+                vfs->failed = why_none_is_made();
         return rc;
 }
 

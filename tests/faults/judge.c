@@ -343,9 +343,8 @@ static bool lacks_orphans(const struct bench *bench, const char *state)
 static bool is_partial(const struct bench *bench, const struct verdict *v, enum call_act act)
 {
         bool unread = act == ACT_EIO || act == ACT_EINTR || act == ACT_BROKEN;
-        if (bench->scenario->one_by_one &&
-            (has_a_part(bench, v->state) || (bench->child->code == 0 && lacks_a_part(bench, v->state))))
-                return true; /* one that is left, for whatever reason, is in the result */
+        if (bench->scenario->one_by_one && has_a_part(bench, v->state))
+                return true;
         if (bench->child->end == CHILD_RETURNED ? (bench->child->code == 0 ? !unread : act != ACT_BROKEN) : bench->child->promised)
                 return false;
         if (bench->scenario->has_orphans)
