@@ -159,6 +159,8 @@ static int try_once(struct commit_session *session, const char *id, struct commi
         if (r == 0)
                 r = use_plan(&plan, &db, outcome);
         outcome->cure = plan.cure;
+        if (r == -EILSEQ && plan.cure == NULL && session->catalog != NULL && !session->catalog->has_fts)
+                outcome->cure = "rebuild-fts";
         return r;
 }
 

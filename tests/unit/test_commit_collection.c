@@ -276,6 +276,22 @@ static void test_damage_leaves_one_alone(void **state)
         assert_int_equal(position_of("METADATA", 1), 4);
 }
 
+/* A document has nowhere to go. */
+static void test_full_text_table_that_is_missing(void **state)
+{
+        (void) state;
+        make_work(1, 4);
+        sql_dir_exec(&d.sql, "DROP TABLE IF EXISTS embedding_fulltext_search");
+        sql_dir_exec(&d.sql, "UPDATE embeddings_queue SET metadata = '{\"chroma:document\": \"text\"}' WHERE seq_id = 9");
+        uint64_t before = database_state();
+        struct json_object *result = run("");
+        struct json_object *one = result_collection(result, 1);
+        assert_string_equal(text_of_key(one, "status"), "left");
+        assert_string_equal(text_of_key(one, "cure"), "rebuild-fts");
+        json_object_put(result);
+        assert_int_equal(database_state(), before);
+}
+
 static void test_rows_that_cannot_be_applied(void **state)
 {
         (void) state;
@@ -474,6 +490,7 @@ int main(void)
                 ROWS(test_dry_run),
                 ROWS(test_records_that_are_applied_already),
                 ROWS(test_damage_leaves_one_alone),
+                ROWS(test_full_text_table_that_is_missing),
                 ROWS(test_rows_that_cannot_be_applied),
                 ROWS(test_collection_without_an_index),
                 ROWS(test_cancelled),
