@@ -282,6 +282,8 @@ static int decode_state(struct decoder *d)
                 r = check_all_kinds(d);
         if (r < 0)
                 return r;
+        if (d->id_to_label == NULL || d->label_to_id == NULL || d->id_to_seq_id == NULL)
+                return error_set(d->e, EILSEQ, "a map is missing"); /* read_state() has said so before */
         size_t most = d->id_to_label->count;
         most = d->label_to_id->count > most ? d->label_to_id->count : most;
         most = d->id_to_seq_id->count > most ? d->id_to_seq_id->count : most;

@@ -83,7 +83,7 @@ struct commit_id *commit_ids_add(struct commit_ids *ids, const void *id, size_t 
         struct commit_id *item = find(ids, h);
         if (item != NULL)
                 return item;
-        if (make_room(ids) < 0)
+        if (make_room(ids) < 0 || ids->items == NULL)
                 return NULL;
         item = &ids->items[ids->count++];
         *item = (struct commit_id){ .high = h.high64, .low = h.low64, .entry = COMMIT_NO_ENTRY, .alive = 1u << COMMIT_KNOWN };

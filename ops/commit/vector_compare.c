@@ -112,7 +112,7 @@ static int read_length(const struct comparing *c, uint32_t element, float *ret, 
 
 static bool is_same(float a, float b)
 {
-        return memcmp(&a, &b, sizeof(a)) == 0 || (isnan(a) && isnan(b));
+        return isnan(a) ? isnan(b) : a <= b && a >= b;
 }
 
 /* What no tolerance covers, since normalising ends beyond the floats: NaN, the infinite, the denormal. The engine makes the same of the same vector, so a commit does not change it again and
@@ -141,7 +141,7 @@ static int compare_row(void *context, const struct commit_log_row *row)
         const struct hnsw_header *h = &c->v->summary.header;
         uint32_t element = c->elements[id->entry];
         struct error found = { 0 };
-        float length;
+        float length = 0;
         int r = file_pread_exact(c->level0_fd, c->stored, 4 * (size_t) h->dimension, element * h->record_size + h->data_offset,
                                  "data_level0.bin", &found);
         if (r == 0)
@@ -158,7 +158,7 @@ static int compare_row(void *context, const struct commit_log_row *row)
 static int add_jobs(struct comparing *c, size_t i)
 {
         struct commit_id *id = &c->v->ids.items[i];
-        if (id->entry == COMMIT_NO_ENTRY || c->elements[id->entry] == NO_ELEMENT)
+        if (c->elements == NULL || id->entry == COMMIT_NO_ENTRY || c->elements[id->entry] == NO_ELEMENT)
                 return 0;
         id->in_index = 1;
         int r = 0;

@@ -316,7 +316,7 @@ static bool has_a_part(const struct bench *bench, const char *state)
 {
         const struct child *child = bench->child;
         if (child->end == CHILD_RETURNED)
-                return child->code != 0 && strstr(child->sentence, "were committed before") != NULL && is_a_part(bench, state);
+                return child->code != 0 && strstr(child->sentence, " committed before") != NULL && is_a_part(bench, state);
         return !child->promised && is_a_part(bench, state);
 }
 

@@ -117,8 +117,8 @@ static const char *const no_records[] = {
         "DELETE FROM embedding_metadata",
         "DELETE FROM embedding_metadata_array",
         "DELETE FROM embedding_fulltext_search",
-        "UPDATE max_seq_id SET seq_id = (SELECT min(seq_id) - 1 FROM embeddings_queue) "
-        "WHERE segment_id IN (SELECT id FROM segments WHERE scope = 'METADATA')",
+        ("UPDATE max_seq_id SET seq_id = (SELECT min(seq_id) - 1 FROM embeddings_queue) "
+         "WHERE segment_id IN (SELECT id FROM segments WHERE scope = 'METADATA')"),
         NULL,
 };
 

@@ -186,7 +186,8 @@ int64_t commit_scene_vector(const struct commit_scene *s, const char *id)
                 fail_msg("%s", e.text);
         uint32_t element = hnsw_find(index, commit_scene_label(s, id));
         for (int64_t row = 1; element != UINT32_MAX && found == 0 && row < ROWS_MAX; row++)
-                if (memcmp(hnsw_vector(index, element), clean_vector_of(row), 4 * INDEX_DIR_DIMENSION) == 0)
+                if (memcmp((const void *) hnsw_vector(index, element), (const void *) clean_vector_of(row),
+                           4 * INDEX_DIR_DIMENSION) == 0)
                         found = hnsw_is_deleted(index, element) ? 0 : row;
         (void) hnsw_free(index);
         return found;

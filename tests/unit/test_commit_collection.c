@@ -84,9 +84,9 @@ static int64_t count_of(struct json_object *result, unsigned n, const char *side
 static uint64_t database_state(void)
 {
         int fd = openat(d.sql.fd, DB_FILE, O_RDONLY | O_CLOEXEC);
-        struct stat st;
+        struct stat st = { 0 };
         assert_true(fd >= 0 && fstat(fd, &st) == 0);
-        unsigned char *bytes = malloc((size_t) st.st_size);
+        unsigned char *bytes = malloc((size_t) st.st_size + 1);
         assert_non_null(bytes);
         assert_int_equal(read(fd, bytes, (size_t) st.st_size), st.st_size);
         uint64_t hash = XXH3_64bits(bytes, (size_t) st.st_size);

@@ -172,9 +172,11 @@ static void test_first_persist_without_its_pickle(void **state)
 static void make_log_vector(int64_t seq_id, float x, float y)
 {
         const float vector[INDEX_DIR_DIMENSION] = { x, y, 1 };
+        unsigned char bytes[sizeof(vector)];
         char hex[2 * sizeof(vector) + 1];
-        for (size_t i = 0; i < sizeof(vector); i++)
-                (void) snprintf(hex + 2 * i, 3, "%02x", ((const unsigned char *) vector)[i]);
+        memcpy(bytes, vector, sizeof(bytes));
+        for (size_t i = 0; i < sizeof(bytes); i++)
+                (void) snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
         sql_dir_exec(&d.sql, "UPDATE embeddings_queue SET vector = x'%s' WHERE seq_id = %lld", hex, (long long) seq_id);
 }
 
