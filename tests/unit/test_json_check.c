@@ -59,7 +59,7 @@ static void test_good(void **state)
 static void test_bad(void **state)
 {
         static const char *const texts[] = {
-                "",          " ",           "nul",    "nulll",   "True",     "NaN",   "-",     "01",         "+1",
+                "",          " ",           "nul",    "nullx",   "True",     "NaN",   "-",     "01",         "+1",
                 ".5",        "1.",          "1e",     "1e+",     "0x1",      "\"",    "\"a",   "\"\\",       "\"\\x\"",
                 "\"\\u12\"", "\"\\u12g4\"", "\"\n\"", "[",       "[1",       "[1,",   "[1,]",  "[,]",        "[1 2]",
                 "]",         "{",           "{\"a\"", "{\"a\":", "{\"a\":1", "{a:1}", "{1:1}", "{\"a\":1,}", "{,}",
