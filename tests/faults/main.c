@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fnmatch.h>
 #include <getopt.h>
+#include <openssl/evp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@
 #include "tests/faults/cases.h"
 #include "tests/faults/judge.h"
 #include "tests/faults/site.h"
+#include "tests/faults/tree.h"
 
 #define EVENTS (1u << 20)
 #define JOBS_MAX 64
@@ -356,6 +358,15 @@ static void make_base(void)
         (void) prctl(PR_SET_CHILD_SUBREAPER, 1); /* the operations of a worker that was ended are waited for, too */
 }
 
+/* libcrypto dies when it can't be initialised for want of memory, whoever asks. What an operation then has of it can fail as well. */
+static void begin_libcrypto(void)
+{
+        EVP_MD_CTX *digest = EVP_MD_CTX_new();
+        if (digest == NULL || EVP_DigestInit_ex(digest, EVP_sha256(), NULL) != 1)
+                give_up("libcrypto");
+        EVP_MD_CTX_free(digest);
+}
+
 int main(int argc, char **argv)
 {
         struct settings s = {
@@ -366,6 +377,7 @@ int main(int argc, char **argv)
         parse(&s, argc, argv);
         s.choice.tried = &tried;
         site_init();
+        begin_libcrypto();
         make_base();
         for (const struct scenario *one = scenarios; one->name != NULL; one++) {
                 if (stopped || fnmatch(s.scenario, one->name, 0) != 0)
