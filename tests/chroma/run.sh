@@ -29,6 +29,9 @@ some_fixtures() {
     fi | tr '\n' ' '
 }
 
+# in_full SUBJECT...: what others stand for from day to day
+in_full() { [ -z "${FULL-}" ] && [ "${TEST:-*}" = '*' ] || echo "$*"; }
+
 # script: its subjects
 tests() {
     echo "live: 0.6.3 1.5.9"
@@ -41,13 +44,13 @@ tests() {
     echo "wal_chops: 0.5.23 0.6.3"
     echo "wal: 0.4.3 0.5.11 0.6.3 1.5.9-nopurge"
     echo "migrate: 0.4.24"
-    echo "recall: digits glove"
+    echo "recall: digits $(in_full glove)"
     echo "fresh: $VERSIONS"
     echo "fixture: $(fixtures | tr '\n' ' ')"
     echo "hnsw_same: 0.6.3 1.5.9"
     echo "hnsw_load: $(some_fixtures 0)"
     echo "operations: $(some_fixtures 2)"
-    echo "commit_metadata: $VERSIONS"
+    echo "commit_metadata: 0.4.24 0.5.23 1.0.20 1.5.9 $(in_full 0.4.3 0.5.0 0.5.11 0.6.3)"
     echo "commit_live: 0.4.24 0.6.3 1.5.9"
     echo "commit_busy: 0.4.24 0.6.3 1.5.9"
     echo "commit_random: 0.4.3 0.4.24 0.5.23 0.6.3 1.0.20 1.5.9"
@@ -78,7 +81,8 @@ tell_share() {
         echo "share of $script: $(echo "$subjects" | wc -w) of $(fixtures | wc -l) fixtures: $subjects"
     done
     echo "share of journal: $KILLS of $ALL_KILLS kills"
-    echo "share of recall-glove: $RECALL_VECTORS of $ALL_VECTORS vectors"
+    echo "share of recall: $([ -n "${FULL-}" ] && echo 2 || echo 1) of 2 sets of vectors"
+    echo "share of commit_metadata: $(tests | sed -n "s/^commit_metadata: //p" | wc -w) of $(echo "$VERSIONS" | wc -w) releases"
 }
 
 ALL_KILLS=30 # by each release
