@@ -3,8 +3,8 @@
  *
  * - Appended and synced before any position passes them. A commit that is killed or rolled back afterwards rejects them again at its next run: a line that stands in the file is not
  *   written twice. (A line has the row's seq_id, created_at and topic in it: one that is equal is the same row.)
- * - The file is ours alone, like history.jsonl: a link, a second name of another file, or someone else's file is -EPERM. Nothing that stands in it is changed or taken away, but for the beginning
- *   of a line that a crash left at its end, and only when that row is written now.
+ * - The file is ours alone, like history.jsonl: a link, a second name of another file, or someone else's file is -EPERM. Nothing that stands in it is changed or taken away, but for what
+ *   a crash left at its end, and only when those rows are written now: the beginning of a line, or zeros in place of one and the lines behind them.
  * - No memory grows with the length of a row; 32 bytes are needed for each row, and the sentences of the first REJECTS_WHY_MAX are kept.
  */
 #ifndef OPS_COMMIT_REJECT_H

@@ -35,7 +35,7 @@ int reject_file_open(struct state_dir *state, struct reject_file *ret, struct er
         XXH3_state_t *hash = XXH3_createState();
         if (hash == NULL)
                 return error_set(e, ENOMEM, "no memory for a line of " REJECTED_FILE);
-        *ret = (struct reject_file){ .fd = fd, .size = size, .tail = size, .hash = hash };
+        *ret = (struct reject_file){ .fd = fd, .size = size, .tail = size, .torn = size, .hash = hash };
         fd = -1;
         return 0;
 }
@@ -48,18 +48,35 @@ void reject_file_close(struct reject_file *file)
         *file = (struct reject_file){ .fd = -1 };
 }
 
+static void take_bytes(struct reject_file *file, const char *bytes, size_t len)
+{
+        file->zeros = file->zeros || memchr(bytes, '\0', len) != NULL;
+        (void) XXH3_128bits_update(file->hash, bytes, len);
+}
+
+/* The line that begins at the tail. */
+static void end_line(struct reject_file *file, reject_line_fn *line, void *context)
+{
+        bool known = line(context, XXH3_128bits_digest(file->hash));
+        if (file->zeros && file->torn == file->size)
+                file->torn = file->tail;
+        else if (!file->zeros && !known)
+                file->torn = file->size;
+        file->zeros = false;
+        (void) XXH3_128bits_reset(file->hash);
+}
+
 /* The lines that end in these bytes. */
 static void take_lines(struct reject_file *file, const char *bytes, size_t len, uint64_t offset, reject_line_fn *line,
                        void *context)
 {
         const char *at = bytes, *end = bytes + len;
         for (const char *newline; (newline = memchr(at, '\n', (size_t) (end - at))) != NULL; at = newline + 1) {
-                (void) XXH3_128bits_update(file->hash, at, (size_t) (newline - at) + 1);
-                line(context, XXH3_128bits_digest(file->hash));
-                (void) XXH3_128bits_reset(file->hash);
+                take_bytes(file, at, (size_t) (newline - at) + 1);
+                end_line(file, line, context);
                 file->tail = offset + (uint64_t) (newline - bytes) + 1;
         }
-        (void) XXH3_128bits_update(file->hash, at, (size_t) (end - at));
+        take_bytes(file, at, (size_t) (end - at));
 }
 
 int reject_file_scan(struct reject_file *file, struct db *db, reject_line_fn *line, void *context, struct error *e)
@@ -70,6 +87,8 @@ int reject_file_scan(struct reject_file *file, struct db *db, reject_line_fn *li
                 return error_set(e, ENOMEM, "no memory for a line of " REJECTED_FILE);
         (void) XXH3_128bits_reset(file->hash);
         file->tail = 0;
+        file->torn = file->size;
+        file->zeros = false;
         for (uint64_t offset = 0; offset < file->size;) {
                 if (db_is_cancelled(db))
                         return error_set(e, ECANCELED, "cancelled");
@@ -81,8 +100,8 @@ int reject_file_scan(struct reject_file *file, struct db *db, reject_line_fn *li
                 offset += want;
         }
         if (file->tail < file->size) {
-                (void) XXH3_128bits_update(file->hash, "\n", 1);
-                line(context, XXH3_128bits_digest(file->hash));
+                take_bytes(file, "\n", 1);
+                end_line(file, line, context);
         }
         return 0;
 }
@@ -94,11 +113,11 @@ int reject_file_tail(const struct reject_file *file, char ret[REJECT_TAIL_MAX], 
         return n < 0 ? fail(e, (int) -n, "read") : 0;
 }
 
-int reject_file_cut(struct reject_file *file, struct error *e)
+int reject_file_cut(struct reject_file *file, uint64_t size, struct error *e)
 {
-        if (ftruncate(file->fd, (off_t) file->tail) < 0)
+        if (ftruncate(file->fd, (off_t) size) < 0)
                 return fail(e, errno, "cut");
-        file->size = file->tail;
+        file->size = size;
         return 0;
 }
 

@@ -3,7 +3,7 @@
  * same bytes, or it is -ESTALE.
  *
  * What a crash leaves behind the last newline is the beginning of a line that the same commit writes again, since its position has not passed the row: it is cut away when it
- * tells of one of the rows that are written now. All else that has no newline gets one.
+ * tells of one of the rows that are written now. All else that has no newline gets one. Zeros of a write that did not arrive go with what that commit wrote behind them (reject_file.h).
  */
 #include "ops/commit/reject.h"
 
@@ -177,13 +177,26 @@ static int hash_rows(struct writer *w)
         return 0;
 }
 
-static void mark_present(void *context, XXH128_hash_t hash)
+static bool mark_present(void *context, XXH128_hash_t hash)
 {
         struct writer *w = context;
         struct line key = { .hash = hash }, *pointer = &key;
         struct line **found = bsearch(&pointer, w->sorted, w->rejects->count, sizeof(*w->sorted), by_hash);
         if (found != NULL)
                 (*found)->present = true;
+        return found != NULL;
+}
+
+/* What was torn is taken away first: the lines in it are written again. */
+static int find_present(struct writer *w)
+{
+        int r = reject_file_scan(&w->file, w->db, mark_present, w, w->e);
+        if (r < 0 || w->file.torn == w->file.size)
+                return r;
+        for (size_t i = 0; i < w->rejects->count; i++)
+                w->lines[i].present = false;
+        r = reject_file_cut(&w->file, w->file.torn, w->e);
+        return r < 0 ? r : reject_file_scan(&w->file, w->db, mark_present, w, w->e);
 }
 
 static bool is_written_now(const struct writer *w, int64_t seq_id)
@@ -220,7 +233,7 @@ static int end_tail(struct writer *w)
         int r = reject_file_tail(&w->file, tail, w->e);
         if (r < 0)
                 return r;
-        return is_torn_line(w, tail) ? reject_file_cut(&w->file, w->e) : reject_file_append(&w->file, "\n", 1, w->e);
+        return is_torn_line(w, tail) ? reject_file_cut(&w->file, w->file.tail, w->e) : reject_file_append(&w->file, "\n", 1, w->e);
 }
 
 static int append_missing(struct writer *w, size_t *ret_written)
@@ -250,7 +263,7 @@ static int write_all(struct writer *w, struct state_dir *state, size_t *ret_writ
         if (r == 0)
                 r = reject_file_open(state, &w->file, w->e);
         if (r == 0)
-                r = reject_file_scan(&w->file, w->db, mark_present, w, w->e);
+                r = find_present(w);
         if (r < 0)
                 return r;
         r = end_tail(w);

@@ -99,10 +99,13 @@ static char *read_file(const struct place *p, size_t *ret_len)
         return bytes;
 }
 
+/* In texts Z stands for a byte that is zero. */
 static void check(const struct place *p, const char *expected)
 {
         size_t len = 0;
         char *bytes = read_file(p, &len);
+        for (char *zero; (zero = memchr(bytes, '\0', len)) != NULL;)
+                *zero = 'Z';
         assert_int_equal(len, strlen(bytes));
         assert_string_equal(bytes, expected);
         free(bytes);
@@ -112,7 +115,8 @@ static void put_file(const struct place *p, const char *bytes)
 {
         int fd = openat(p->dir.fd, PATH, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
         assert_true(fd >= 0);
-        assert_int_equal(write(fd, bytes, strlen(bytes)), strlen(bytes));
+        for (const char *at = bytes; *at != '\0'; at++)
+                assert_int_equal(write(fd, *at == 'Z' ? "" : at, 1), 1);
         (void) close(fd);
 }
 
@@ -199,6 +203,29 @@ static void torn(void **state)
         put_file(p, whole);
         write_rows(p, "12", 1);
         check(p, LINE("2", "two") LINE("1", "one"));
+}
+
+/* A machine lost its power: a write did not arrive, while one behind it did. */
+static void zeros(void **state)
+{
+        const struct place *p = *state;
+        static const struct {
+                const char *before, *after;
+                size_t written;
+        } cases[] = {
+                { "ZZZ", LINE("1", "one") LINE("2", "two"), 2 },
+                { "ZZZ\n", LINE("1", "one") LINE("2", "two"), 2 },
+                { "ZZZ" LINE("2", "two"), LINE("1", "one") LINE("2", "two"), 2 },
+                { LINE("1", "one") "ZZ" LINE("2", "two"), LINE("1", "one") LINE("2", "two"), 1 },
+                { "ZZ\n" LINE("2", "two") "ZZ", LINE("1", "one") LINE("2", "two"), 2 },
+                { "ZZ\n" LINE("2", "two") "{\"seq", "ZZ\n" LINE("2", "two") LINE("1", "one"), 1 },
+                { "ZZ\n" LINE("3", "three"), "ZZ\n" LINE("3", "three") LINE("1", "one") LINE("2", "two"), 2 },
+        };
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+                put_file(p, cases[i].before);
+                write_rows(p, "12", cases[i].written);
+                check(p, cases[i].after);
+        }
 }
 
 /* Values in several pieces, in rows that others surround. */
@@ -334,6 +361,7 @@ int main(void)
                 TEST(lines),
                 TEST(again),
                 TEST(torn),
+                TEST(zeros),
                 TEST(large),
                 TEST(many),
                 TEST(gone),
