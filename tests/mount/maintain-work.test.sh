@@ -152,13 +152,18 @@ on_a_mount() {
     rm -rf "$DIR"
 }
 
-# Rows that can't be applied are told, and only once.
+# Rows that can't be applied are told, and their file until it is moved away.
 rejected_rows() {
     copy_fixture chroma-1.5.9-nopurge
     change "$DIR" "INSERT INTO embeddings_queue (operation, topic, id, metadata) SELECT 77, 'persistent://default/default/' || id, 'odd', '{}' FROM collections
         WHERE name = 'types'"
-    assert_maintain 3 '[rejected]' "$IGNORE" "$DIR"
+    run_maintain "$IGNORE" "$DIR"
+    assert_eq '3 2' "$STATUS $(wc -l <err)" "status and lines on stderr: $(cat err)"
+    assert_contains err '[rejected]'
     assert_contains err '.chromafs/rejected.jsonl'
+    assert_maintain 3 '[rejected_rows]' "$IGNORE" "$DIR"
+    maintain "$IGNORE,rejected_rows" "$DIR"
+    mv "$DIR/.chromafs/rejected.jsonl" .
     maintain "$IGNORE" "$DIR"
     rm -rf "$DIR"
 }
