@@ -14,6 +14,8 @@ begin() {
     wait_until is_running clean
 }
 
+has_started() { case $(status .running.phase) in null | preparing) return 1 ;; esac }
+
 is_idle() { [ "$(status .running)" = null ]; }
 
 # assert_old WHAT: nothing runs, and all is as it was
@@ -57,7 +59,7 @@ python3 -c "
 with open('$MNT/clean', 'w') as f:
     f.write('1\n')" 2>python.err &
 WRITER=$!
-wait_until is_running clean
+wait_until has_started # before that it would not be in the history
 runs=$(wc -l <"$MNT/history.jsonl")
 put "$MNT/cancel" 1
 status=0
