@@ -149,6 +149,14 @@ static int take_text(struct option_value *value, struct text *t, char first)
         return 0;
 }
 
+static int take_choice(struct option_value *value, const struct text *t)
+{
+        for (value->count = 0; value->spec->words[value->count] != NULL; value->count++)
+                if (text_is(t, value->spec->words[value->count]))
+                        return 0;
+        return -EINVAL;
+}
+
 static int take(struct option_value *value, struct text *t)
 {
         switch (value->spec->type) {
@@ -164,6 +172,8 @@ static int take(struct option_value *value, struct text *t)
                 return take_text(value, t, '\0');
         case OPTION_PATH:
                 return take_text(value, t, '/');
+        case OPTION_WORD:
+                return take_choice(value, t);
         case OPTION_NAMES:
                 break;
         }
@@ -204,6 +214,15 @@ static int take_encoded(struct option_value *value, struct word encoded)
         return r;
 }
 
+static void list_words(const struct option_spec *spec, char buffer[OPTION_FORM_SIZE])
+{
+        size_t used = (size_t) snprintf(buffer, OPTION_FORM_SIZE, "one of");
+        for (const char *const *word = spec->words; *word != NULL && used < OPTION_FORM_SIZE; word++) {
+                int n = snprintf(buffer + used, OPTION_FORM_SIZE - used, " %s%s", *word, word[1] != NULL ? "," : "");
+                used += n > 0 ? (size_t) n : 0;
+        }
+}
+
 const char *option_form(const struct option_spec *spec, char buffer[OPTION_FORM_SIZE])
 {
         static const char *const forms[] = {
@@ -217,6 +236,8 @@ const char *option_form(const struct option_spec *spec, char buffer[OPTION_FORM_
                 (void) snprintf(buffer, OPTION_FORM_SIZE, "a whole number from %.15g to %.15g", spec->min, spec->max);
         else if (spec->type == OPTION_REAL)
                 (void) snprintf(buffer, OPTION_FORM_SIZE, "a number from %.15g to %.15g", spec->min, spec->max);
+        else if (spec->type == OPTION_WORD)
+                list_words(spec, buffer);
         else
                 (void) snprintf(buffer, OPTION_FORM_SIZE, "%s", forms[spec->type]);
         return buffer;
@@ -388,6 +409,11 @@ int command_parse(const struct option_spec *options, const char *line, size_t le
         if (r == 0)
                 *ret = TAKE(command);
         return r;
+}
+
+const struct option_value *command_option_or_null(const struct command *command, const char *name)
+{
+        return find(command, name, strlen(name));
 }
 
 const struct option_value *command_option(const struct command *command, const char *name)

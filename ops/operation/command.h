@@ -28,14 +28,16 @@ enum option_type {
         OPTION_TEXT,  /* any bytes but NUL, not empty */
         OPTION_PATH,  /* an absolute path */
         OPTION_NAMES, /* names with commas between them; a comma in a name is %2C */
+        OPTION_WORD,  /* one of `words` */
 };
 
 struct option_spec {
         const char *name;
         enum option_type type;
-        double min, max;        /* of OPTION_COUNT (exact below 2^53) and OPTION_REAL */
-        const char *by_default; /* for people: "7", "the one in force"; NULL: must be given */
-        const char *help;       /* a sentence without its full stop */
+        double min, max;          /* of OPTION_COUNT (exact below 2^53) and OPTION_REAL */
+        const char *by_default;   /* for people: "7", "the one in force"; NULL: must be given */
+        const char *help;         /* a sentence without its full stop */
+        const char *const *words; /* of OPTION_WORD; ended by NULL */
 };
 
 /* Options that every operation has: dry_run, force, keep (days that what was taken away stays in the trash). Ended by a row without a name. */
@@ -47,7 +49,7 @@ struct option_value { /* of a row: what the line says of it. A flag or number th
         const struct option_spec *spec;
         bool given;
         bool flag;          /* OPTION_FLAG, OPTION_BOOL */
-        uint64_t count;     /* OPTION_COUNT */
+        uint64_t count;     /* OPTION_COUNT; OPTION_WORD: which of `words` */
         double real;        /* OPTION_REAL */
         struct text text;   /* OPTION_TEXT, OPTION_PATH; bytes NULL when not given */
         struct text *names; /* OPTION_NAMES */
@@ -66,6 +68,9 @@ int command_parse(const struct option_spec *options, const char *line, size_t le
 
 /* The value of a row; `name` must be one of the rows. */
 const struct option_value *command_option(const struct command *command, const char *name);
+
+/* The same; NULL when the operation has no such option. */
+const struct option_value *command_option_or_null(const struct command *command, const char *name);
 
 /* What a value of the row may be, as words for a sentence: "a whole number from 0 to 7". Written into buffer, which it returns. */
 #define OPTION_FORM_SIZE 128

@@ -12,7 +12,7 @@ static const char *placeholder(enum option_type type)
 {
         static const char *const placeholders[] = {
                 [OPTION_FLAG] = "0|1",    [OPTION_BOOL] = "true|false", [OPTION_COUNT] = "N",         [OPTION_REAL] = "NUMBER",
-                [OPTION_TEXT] = "STRING", [OPTION_PATH] = "PATH",       [OPTION_NAMES] = "NAME,NAME",
+                [OPTION_TEXT] = "STRING", [OPTION_PATH] = "PATH",       [OPTION_NAMES] = "NAME,NAME", [OPTION_WORD] = "WORD",
         };
         return placeholders[type];
 }

@@ -15,22 +15,30 @@ static void json_edit_clear_cleanup(struct json_edit *edit)
         json_edit_clear(edit);
 }
 
-static int set_settings(struct json_edit *edit, size_t hnsw, const struct settings *settings, struct error *e)
-{
-        int r = 0;
-        for (enum setting s = 0; r == 0 && s < SETTING_COUNT; s++)
-                if (settings->given[s])
-                        r = s == SETTING_RESIZE_FACTOR
-                                    ? json_edit_set_real(edit, hnsw, setting_names[s].option, settings->resize_factor, e)
-                                    : json_edit_set_integer(edit, hnsw, setting_names[s].option, settings->integer[s], e);
-        return r;
-}
-
-static int set_space(struct json_edit *edit, size_t object, const struct hnsw_config *config, struct error *e)
+static int set_space(struct json_edit *edit, size_t object, enum hnsw_space space, struct error *e)
 {
         char json[32];
-        (void) snprintf(json, sizeof(json), "\"%s\"", hnsw_space_name(config->space));
+        (void) snprintf(json, sizeof(json), "\"%s\"", hnsw_space_name(space));
         return json_edit_set(edit, object, "space", json, e);
+}
+
+/* Those that were asked for; the space goes into the object that has it. */
+static int set_settings(struct json_edit *edit, size_t hnsw, size_t spaced, const struct settings *settings, bool python,
+                        struct error *e)
+{
+        int r = 0;
+        for (enum setting s = 0; r == 0 && s < SETTING_COUNT; s++) {
+                const char *name = python ? setting_names[s].python : setting_names[s].rust;
+                if (!settings->given[s])
+                        continue;
+                if (setting_names[s].type == SETTING_NAME)
+                        r = set_space(edit, spaced, (enum hnsw_space) settings->integer[s], e);
+                else if (setting_names[s].type == SETTING_REAL)
+                        r = json_edit_set_real(edit, hnsw, name, settings->resize_factor, e);
+                else
+                        r = json_edit_set_integer(edit, hnsw, name, settings->integer[s], e);
+        }
+        return r;
 }
 
 /* All that 1.x reads, but for the space. */
@@ -65,7 +73,7 @@ int configure_json_python(const struct text *json, const struct settings *settin
                 all.integer[SETTING_BATCH_SIZE] = after->batch_size;
                 all.integer[SETTING_SYNC_THRESHOLD] = after->sync_threshold;
         }
-        r = set_settings(&edit, hnsw, &all, e);
+        r = set_settings(&edit, hnsw, hnsw, &all, true, e);
         if (r < 0)
                 return r;
         *ret = edit.text;
@@ -90,9 +98,9 @@ int configure_json_config(const struct text *json, const struct settings *settin
         if (r == 0)
                 r = json_edit_make_object(&edit, index, "hnsw", &hnsw, e);
         if (r == 0 && whole)
-                r = set_space(&edit, hnsw, after, e);
+                r = set_space(&edit, hnsw, after->space, e);
         if (r == 0)
-                r = whole ? set_whole(&edit, hnsw, after, e) : set_settings(&edit, hnsw, settings, e);
+                r = whole ? set_whole(&edit, hnsw, after, e) : set_settings(&edit, hnsw, hnsw, settings, false, e);
         if (r < 0)
                 return r;
         *ret = edit.text;
@@ -144,12 +152,12 @@ static int edit_config(struct json_edit *edit, size_t config, const struct setti
                        bool whole, struct error *e)
 {
         size_t hnsw = 0;
-        int r = whole ? set_space(edit, config, after, e) : 0;
+        int r = whole ? set_space(edit, config, after->space, e) : 0;
         if (r == 0)
                 r = json_edit_make_object(edit, config, "hnsw", &hnsw, e);
         if (r < 0)
                 return r;
-        return whole ? set_whole(edit, hnsw, after, e) : set_settings(edit, hnsw, settings, e);
+        return whole ? set_whole(edit, hnsw, after, e) : set_settings(edit, hnsw, config, settings, false, e);
 }
 
 int configure_json_schema(const struct text *json, const struct settings *settings, const struct hnsw_config *after, bool whole,

@@ -10,22 +10,30 @@
 #define MINIMUM_PYTHON 3 /* of batch_size and sync_threshold: hnsw_params.py of 0.4.0 to 0.6.3 */
 
 const struct setting_names setting_names[SETTING_COUNT] = {
-        [SETTING_EF_SEARCH] = { "ef_search", "hnsw:search_ef" },
-        [SETTING_NUM_THREADS] = { "num_threads", "hnsw:num_threads" },
-        [SETTING_RESIZE_FACTOR] = { "resize_factor", "hnsw:resize_factor" },
-        [SETTING_BATCH_SIZE] = { "batch_size", "hnsw:batch_size" },
-        [SETTING_SYNC_THRESHOLD] = { "sync_threshold", "hnsw:sync_threshold" },
+        [SETTING_EF_SEARCH] = { "ef_search", "hnsw:search_ef", "ef_search", "ef_search", SETTING_INTEGER },
+        [SETTING_NUM_THREADS] = { "num_threads", "hnsw:num_threads", "num_threads", "num_threads", SETTING_INTEGER },
+        [SETTING_RESIZE_FACTOR] = { "resize_factor", "hnsw:resize_factor", "resize_factor", "resize_factor", SETTING_REAL },
+        [SETTING_BATCH_SIZE] = { "batch_size", "hnsw:batch_size", "batch_size", "batch_size", SETTING_INTEGER },
+        [SETTING_SYNC_THRESHOLD] = { "sync_threshold", "hnsw:sync_threshold", "sync_threshold", "sync_threshold", SETTING_INTEGER },
+        [SETTING_M] = { "m", "hnsw:M", "M", "max_neighbors", SETTING_INTEGER },
+        [SETTING_EF_CONSTRUCTION] = { "ef_construction", "hnsw:construction_ef", "ef_construction", "ef_construction",
+                                      SETTING_INTEGER },
+        [SETTING_SPACE] = { "space", "hnsw:space", "space", "space", SETTING_NAME },
 };
+
+const char *const setting_spaces[] = { [SPACE_L2] = "l2", [SPACE_COSINE] = "cosine", [SPACE_IP] = "ip", NULL };
 
 unsigned settings_of(const struct command *command, struct settings *ret)
 {
         unsigned count = 0;
         *ret = (struct settings){ .resize_factor = 0 };
         for (enum setting s = 0; s < SETTING_COUNT; s++) {
-                const struct option_value *value = command_option(command, setting_names[s].option);
+                const struct option_value *value = command_option_or_null(command, setting_names[s].option);
+                if (value == NULL)
+                        continue;
                 ret->given[s] = value->given;
                 ret->integer[s] = (int64_t) value->count;
-                if (s == SETTING_RESIZE_FACTOR)
+                if (setting_names[s].type == SETTING_REAL)
                         ret->resize_factor = value->real;
                 count += value->given;
         }
@@ -77,6 +85,10 @@ static int64_t *integer_of(struct hnsw_config *config, enum setting s)
                 return &config->num_threads;
         case SETTING_BATCH_SIZE:
                 return &config->batch_size;
+        case SETTING_M:
+                return &config->m;
+        case SETTING_EF_CONSTRUCTION:
+                return &config->ef_construction;
         default:
                 return &config->sync_threshold;
         }
@@ -87,14 +99,25 @@ static bool same_real(double a, double b)
         return !(a < b) && !(a > b);
 }
 
+static bool is_in_force(const struct settings *settings, enum setting s, const struct hnsw_config *now)
+{
+        struct hnsw_config config = *now;
+        switch (setting_names[s].type) {
+        case SETTING_REAL:
+                return same_real(settings->resize_factor, now->resize_factor);
+        case SETTING_NAME:
+                return settings->integer[s] == (int64_t) now->space;
+        case SETTING_INTEGER:
+        default:
+                return settings->integer[s] == *integer_of(&config, s);
+        }
+}
+
 unsigned settings_reduce(struct settings *settings, const struct hnsw_config *now)
 {
         unsigned left = 0;
-        struct hnsw_config config = *now;
         for (enum setting s = 0; s < SETTING_COUNT; s++) {
-                bool same = s == SETTING_RESIZE_FACTOR ? same_real(settings->resize_factor, now->resize_factor)
-                                                       : settings->integer[s] == *integer_of(&config, s);
-                settings->given[s] = settings->given[s] && !same;
+                settings->given[s] = settings->given[s] && !is_in_force(settings, s, now);
                 left += settings->given[s];
         }
         return left;
@@ -106,8 +129,10 @@ struct hnsw_config settings_apply(const struct settings *settings, const struct 
         for (enum setting s = 0; s < SETTING_COUNT; s++) {
                 if (!settings->given[s])
                         continue;
-                if (s == SETTING_RESIZE_FACTOR)
+                if (setting_names[s].type == SETTING_REAL)
                         config.resize_factor = settings->resize_factor;
+                else if (setting_names[s].type == SETTING_NAME)
+                        config.space = (enum hnsw_space) settings->integer[s];
                 else
                         *integer_of(&config, s) = settings->integer[s];
         }

@@ -1,6 +1,5 @@
 /*
- * The settings of a collection that can be changed without building its index again: their names in each place, and what
- * was asked for.
+ * The settings of a collection that can be changed: their names in each place, and what was asked for. The last three are those of an index that is built anew.
  */
 #ifndef OPS_OPERATION_CONFIGURE_SETTINGS_H
 #define OPS_OPERATION_CONFIGURE_SETTINGS_H
@@ -20,23 +19,34 @@ enum setting {
         SETTING_RESIZE_FACTOR,
         SETTING_BATCH_SIZE,
         SETTING_SYNC_THRESHOLD,
+        SETTING_M,
+        SETTING_EF_CONSTRUCTION,
+        SETTING_SPACE,
         SETTING_COUNT
 };
 
+enum setting_type { SETTING_INTEGER, SETTING_REAL, SETTING_NAME };
+
 struct setting_names {
-        const char *option;   /* as users, and Chroma's JSON, call it */
-        const char *metadata; /* its key in segment_metadata */
+        const char *option;   /* as users call it */
+        const char *metadata; /* its key in segment_metadata, and in the collection's metadata of a user */
+        const char *python;   /* its key in the JSON of 0.5.4 to 0.6.3 */
+        const char *rust;     /* … of 1.x */
+        enum setting_type type;
 };
 
 extern const struct setting_names setting_names[SETTING_COUNT];
 
 struct settings { /* those that are asked for */
         bool given[SETTING_COUNT];
-        int64_t integer[SETTING_COUNT];
+        int64_t integer[SETTING_COUNT]; /* SETTING_SPACE: enum hnsw_space */
         double resize_factor;
 };
 
-/* What the command says. Returns how many. */
+/* "l2", "cosine", "ip": the words of the option `space`, in the order of enum hnsw_space. */
+extern const char *const setting_spaces[];
+
+/* What the command says; options that its operation does not have are not given. Returns how many. */
 unsigned settings_of(const struct command *command, struct settings *ret);
 
 /* -EINVAL: one that this version does not use, or a value that it would refuse. */

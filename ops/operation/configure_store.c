@@ -47,9 +47,13 @@ static struct metadata_value metadata_value_of(const struct settings *settings, 
         struct metadata_value value = { .key = { (char *) (uintptr_t) key, strlen(key) },
                                         .type = VALUE_INT,
                                         .integer = settings->integer[s] };
-        if (s == SETTING_RESIZE_FACTOR) {
+        if (setting_names[s].type == SETTING_REAL) {
                 value.type = VALUE_FLOAT;
                 value.real = settings->resize_factor;
+        } else if (setting_names[s].type == SETTING_NAME) {
+                const char *name = hnsw_space_name((enum hnsw_space) settings->integer[s]);
+                value.type = VALUE_STRING;
+                value.string = (struct text){ (char *) (uintptr_t) name, strlen(name) };
         }
         return value;
 }
@@ -177,12 +181,26 @@ static int run(struct write_db *w, const char *sql, const struct text *first, co
         if (rc == SQLITE_OK)
                 rc = bind_text(stmt, 2, second);
         if (rc == SQLITE_OK && third != NULL)
-                rc = third->type == VALUE_FLOAT ? sqlite3_bind_double(stmt, 3, third->real)
-                                                : sqlite3_bind_int64(stmt, 3, third->integer);
+                rc = third->type == VALUE_FLOAT    ? sqlite3_bind_double(stmt, 3, third->real)
+                     : third->type == VALUE_STRING ? bind_text(stmt, 3, &third->string)
+                                                   : sqlite3_bind_int64(stmt, 3, third->integer);
         if (rc != SQLITE_OK)
                 return write_db_fail(w, e, "writing a setting");
         r = write_db_step(w, stmt, e);
         return r < 0 ? r : 0;
+}
+
+static const char *insert_of(enum setting s)
+{
+        switch (setting_names[s].type) {
+        case SETTING_REAL:
+                return "INSERT INTO segment_metadata (segment_id, key, float_value) VALUES (?1, ?2, ?3)";
+        case SETTING_NAME:
+                return "INSERT INTO segment_metadata (segment_id, key, str_value) VALUES (?1, ?2, ?3)";
+        case SETTING_INTEGER:
+        default:
+                return "INSERT INTO segment_metadata (segment_id, key, int_value) VALUES (?1, ?2, ?3)";
+        }
 }
 
 static int write_metadata(struct write_db *w, const struct text *segment, const struct settings *settings, struct error *e)
@@ -194,11 +212,7 @@ static int write_metadata(struct write_db *w, const struct text *segment, const 
                 struct metadata_value value = metadata_value_of(settings, s);
                 r = run(w, "DELETE FROM segment_metadata WHERE segment_id = ?1 AND key = ?2", segment, &value.key, NULL, e);
                 if (r == 0)
-                        r = run(w,
-                                value.type == VALUE_FLOAT
-                                        ? "INSERT INTO segment_metadata (segment_id, key, float_value) VALUES (?1, ?2, ?3)"
-                                        : "INSERT INTO segment_metadata (segment_id, key, int_value) VALUES (?1, ?2, ?3)",
-                                segment, &value.key, &value, e);
+                        r = run(w, insert_of(s), segment, &value.key, &value, e);
         }
         return r;
 }
