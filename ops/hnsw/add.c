@@ -56,13 +56,13 @@ static int make_lists(struct hnsw *h, size_t count, struct error *e)
         return 0;
 }
 
-static void store_vector(struct hnsw *h, struct search_memory *m, uint32_t id, const float *vector)
+static void store_vector(struct hnsw *h, struct search_memory *m, uint32_t id, const struct hnsw_item *item)
 {
-        const float *stored = search_query(h, m, vector);
+        const float *stored = item->is_stored ? item->vector : search_query(h, m, item->vector);
         memset(record_of(h, id), 0, h->data_offset);
         memcpy(record_of(h, id) + h->data_offset, stored, h->params.dimension * sizeof(float));
         if (h->length != NULL)
-                h->length[id] = m->length;
+                h->length[id] = item->is_stored ? item->length : m->length;
 }
 
 /* --- threads --- */
@@ -153,7 +153,7 @@ int hnsw_add(struct hnsw *h, const struct hnsw_item *items, size_t count, unsign
                 return r;
         }
         for (size_t i = 0; i < count; i++)
-                store_vector(h, m, w.first + (uint32_t) i, items[i].vector);
+                store_vector(h, m, w.first + (uint32_t) i, &items[i]);
         h->count += count;
         return link_all(h, m, &w, threads, e);
 }

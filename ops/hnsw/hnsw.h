@@ -60,6 +60,8 @@ int hnsw_reserve(struct hnsw *index, uint64_t more, struct error *e);
 struct hnsw_item {
         uint64_t label;
         const float *vector; /* dimension floats, not normalised; read during the call only */
+        bool is_stored;      /* for cosine: the vector is as another index has it, normalised, and is kept to the bit */
+        float length;        /* … and the norm of the original vector */
 };
 
 /* Adds elements; none of their labels may be in the index, or twice (-EEXIST, nothing is added). `threads` at most are used, 1 keeps the order. Levels

@@ -62,7 +62,7 @@ static struct hnsw *build(const struct data *d, enum hnsw_space space, unsigned 
         if (items == NULL)
                 bench_die("no memory");
         for (size_t i = 0; i < d->count; i++)
-                items[i] = (struct hnsw_item){ i, d->vectors + i * d->dimension };
+                items[i] = (struct hnsw_item){ .label = i, .vector = d->vectors + i * d->dimension };
         if (hnsw_new(&params, d->count, &index, &e) < 0 || hnsw_add(index, items, d->count, threads, NULL, NULL, &e) < 0)
                 bench_die(e.text);
         free(items);

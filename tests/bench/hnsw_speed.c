@@ -121,7 +121,7 @@ static struct hnsw_item *make_items(const float *vectors, size_t count, size_t d
         if (items == NULL)
                 bench_die("no memory");
         for (size_t i = 0; i < count; i++)
-                items[i] = (struct hnsw_item){ i + 1, vectors + i * dimension };
+                items[i] = (struct hnsw_item){ .label = i + 1, .vector = vectors + i * dimension };
         return items;
 }
 

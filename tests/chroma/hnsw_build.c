@@ -60,7 +60,7 @@ static void save(const struct hnsw *index, int out)
 static void add_one(struct hnsw *index, uint64_t label, const float *vector)
 {
         struct error e;
-        struct hnsw_item item = { label, vector };
+        struct hnsw_item item = { .label = label, .vector = vector };
         if (hnsw_reserve(index, 1, &e) < 0 || hnsw_add(index, &item, 1, 1, NULL, NULL, &e) < 0)
                 die("add", &e);
 }

@@ -96,7 +96,7 @@ static void change(struct hnsw *index, struct error *e)
         while (hnsw_find(index, label) != UINT32_MAX)
                 label++;
         vector[0] = 1;
-        if (hnsw_add(index, &(struct hnsw_item){ label, vector }, 1, 1, NULL, NULL, e) < 0)
+        if (hnsw_add(index, &(struct hnsw_item){ .label = label, .vector = vector }, 1, 1, NULL, NULL, e) < 0)
                 abort();
         search(index, vector);
         free(vector);

@@ -35,7 +35,7 @@ struct hnsw_item *make_items(const float *vectors, size_t count, uint32_t dimens
         struct hnsw_item *items = calloc(count + 1, sizeof(*items));
         assert_non_null(items);
         for (size_t i = 0; i < count; i++)
-                items[i] = (struct hnsw_item){ label + i, vectors + i * dimension };
+                items[i] = (struct hnsw_item){ .label = label + i, .vector = vectors + i * dimension };
         return items;
 }
 

@@ -90,7 +90,7 @@ struct hnsw *hnsw_small(enum hnsw_space space, uint32_t dimension, uint32_t m, u
         assert_int_equal(hnsw_new(&params, count + 3, &index, &e), 0);
         for (uint32_t i = 0; i < count; i++) {
                 fill(vector, dimension, &state);
-                struct hnsw_item item = { 10 * ((uint64_t) i + 1), vector };
+                struct hnsw_item item = { .label = 10 * ((uint64_t) i + 1), .vector = vector };
                 assert_int_equal(hnsw_add(index, &item, 1, 1, NULL, NULL, &e), 0);
         }
         for (uint32_t i = 2; i < count; i += 5)

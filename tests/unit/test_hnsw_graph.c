@@ -147,6 +147,31 @@ static void cosine_keeps_lengths(void **state)
         (void) hnsw_free(index);
 }
 
+/* An index that is built of another one's records has their bits: normalising a second time would change some. */
+static void cosine_keeps_what_is_stored(void **state)
+{
+        (void) state;
+        enum { STORED = 300, STORED_DIMENSION = 19 };
+        struct hnsw_params params = plain_params(STORED_DIMENSION);
+        params.space = SPACE_COSINE;
+        float *vectors = random_floats(6, (size_t) STORED * STORED_DIMENSION);
+        struct hnsw *first = build_index(&params, vectors, STORED, 1), *second = NULL;
+        struct hnsw_item *items = make_items(vectors, STORED, STORED_DIMENSION, 1);
+        for (uint32_t i = 0; i < STORED; i++)
+                items[i] = (struct hnsw_item){ i + 1, hnsw_vector(first, i), true, hnsw_length(first, i) };
+        assert_int_equal(hnsw_new(&params, STORED, &second, NULL), 0);
+        assert_int_equal(hnsw_add(second, items, STORED, 1, NULL, NULL, NULL), 0);
+        for (uint32_t i = 0; i < STORED; i++) {
+                assert_memory_equal(hnsw_vector(first, i), hnsw_vector(second, i), STORED_DIMENSION * sizeof(float));
+                assert_true(hnsw_length(first, i) == hnsw_length(second, i) && hnsw_length(first, i) > 0);
+        }
+        assert_true(graph_sum(first) == graph_sum(second));
+        (void) hnsw_free(first);
+        (void) hnsw_free(second);
+        free(items);
+        free(vectors);
+}
+
 static void labels_are_any_numbers(void **state)
 {
         (void) state;
@@ -238,6 +263,7 @@ int main(void)
                 cmocka_unit_test(pieces_make_no_difference),
                 cmocka_unit_test(an_element_is_as_it_was_given),
                 cmocka_unit_test(cosine_keeps_lengths),
+                cmocka_unit_test(cosine_keeps_what_is_stored),
                 cmocka_unit_test(labels_are_any_numbers),
                 cmocka_unit_test(a_label_that_is_there_adds_nothing),
                 cmocka_unit_test(there_is_no_room_but_what_was_reserved),

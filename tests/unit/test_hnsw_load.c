@@ -91,7 +91,7 @@ static void grows(void **state)
         hnsw_dir_put_image(*state, &image);
         struct hnsw *h = load(*state, &any, 1);
         struct error e;
-        struct hnsw_item item = { 21, (float[]){ 100, 100, 100 } };
+        struct hnsw_item item = { .label = 21, .vector = (float[]){ 100, 100, 100 } };
         assert_int_equal(hnsw_add(h, &item, 1, 1, NULL, NULL, &e), 0);
         assert_int_equal(hnsw_update(h, 6, (float[]){ -50, -50, -50 }, &e), 0); /* deleted before */
         assert_int_equal(hnsw_delete(h, 1, &e), 0);

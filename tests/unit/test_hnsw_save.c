@@ -199,7 +199,9 @@ static void after_a_failed_addition(void **state)
 {
         struct hnsw *h = hnsw_small(SPACE_L2, 2, 2, 200);
         const float vector[2] = { 0, 0 };
-        struct hnsw_item items[3] = { { 7777, vector }, { 7778, vector }, { 7777, vector } };
+        struct hnsw_item items[3] = { { .label = 7777, .vector = vector },
+                                      { .label = 7778, .vector = vector },
+                                      { .label = 7777, .vector = vector } };
         struct error e;
         assert_int_equal(hnsw_add(h, items, 3, 1, NULL, NULL, &e), -EEXIST);
         save(h, &(struct hnsw_save){ 0 }, *state);
