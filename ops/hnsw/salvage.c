@@ -1,0 +1,357 @@
+/*
+ * The file is read front to back once, in pieces of whole records, of which only the mark and the label are looked at. A vector is read when it is asked for.
+ */
+#include "ops/hnsw/salvage.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ops/hnsw/hnsw.h"
+#include "ops/index_fit.h"
+
+#define PIECE_BYTES ((size_t) 1 << 20)
+#define PROBES 64u       /* records that are looked at to know their length */
+#define M_TRIED 512u     /* when neither header nor configuration says it */
+#define NORM_SLACK 1e-3f /* of a vector that was normalised in floats */
+#define DELETED 1u
+
+/* --- the length of a record --- */
+
+struct layout {
+        uint64_t m;
+        size_t data_offset, record_size;
+};
+
+static struct layout layout_of(const struct salvage *s, uint64_t m)
+{
+        size_t data = 8 * (size_t) m + 4;
+        return (struct layout){ m, data, data + 4 * (size_t) s->start.dimension + 8 };
+}
+
+static uint64_t label_at(const unsigned char *record, size_t record_size)
+{
+        uint64_t label;
+        memcpy(&label, record + record_size - sizeof(label), sizeof(label));
+        return le64toh(label);
+}
+
+/* How many of the first records have a label of the pickle. Failures of the file show when it is read as a whole. */
+static unsigned count_hits(const struct salvage *s, const struct layout *layout)
+{
+        unsigned hits = 0;
+        for (uint64_t i = 0; s->metadata != NULL && i < PROBES && (i + 1) * layout->record_size <= s->size; i++) {
+                uint64_t label = 0;
+                if (file_pread_exact(s->level0_fd, &label, sizeof(label), (i + 1) * layout->record_size - sizeof(label),
+                                     "data_level0.bin", NULL) < 0)
+                        break;
+                hits += index_metadata_by_label(s->metadata, le64toh(label)) != NULL;
+        }
+        return hits;
+}
+
+/* M as header.bin has it, where its sizes are those of this dimension: 0 otherwise. Its counts may be anything. */
+static uint64_t m_of_header(int segment_fd, const struct salvage *s)
+{
+        CLEANUP(close)
+        int fd = file_open_regular(segment_fd, index_file_names[INDEX_HEADER], NULL, NULL);
+        unsigned char bytes[HNSW_HEADER_SIZE];
+        uint64_t record_size, label_offset, data_offset;
+        if (fd < 0 || file_pread_exact(fd, bytes, sizeof(bytes), 0, "header.bin", NULL) < 0)
+                return 0;
+        memcpy(&record_size, bytes + 28, sizeof(record_size));
+        memcpy(&label_offset, bytes + 36, sizeof(label_offset));
+        memcpy(&data_offset, bytes + 44, sizeof(data_offset));
+        record_size = le64toh(record_size);
+        label_offset = le64toh(label_offset);
+        data_offset = le64toh(data_offset);
+        uint64_t m = data_offset >= 4 ? (data_offset - 4) / 8 : 0;
+        struct layout l = layout_of(s, m <= HNSW_M_MAX ? m : 0);
+        bool fits = m >= 1 && m <= HNSW_M_MAX && data_offset == l.data_offset && record_size == l.record_size &&
+                    label_offset == l.record_size - 8;
+        return fits ? m : 0;
+}
+
+static void use_layout(struct salvage *s, uint64_t m, enum salvage_layout kind)
+{
+        struct layout l = layout_of(s, m);
+        s->layout = kind;
+        s->m = (uint32_t) m;
+        s->data_offset = l.data_offset;
+        s->record_size = l.record_size;
+}
+
+static void find_layout(struct salvage *s, int segment_fd)
+{
+        struct {
+                uint64_t m;
+                enum salvage_layout kind;
+        } known[] = { { m_of_header(segment_fd, s), SALVAGE_FROM_HEADER },
+                      { s->start.m <= HNSW_M_MAX ? s->start.m : 0, SALVAGE_FROM_CONFIG } };
+        unsigned most = 0;
+        for (size_t i = 0; i < 2; i++) {
+                struct layout l = layout_of(s, known[i].m);
+                unsigned hits = known[i].m == 0 ? 0 : count_hits(s, &l);
+                if (known[i].m == 0 || (s->layout != SALVAGE_NO_LAYOUT && hits <= most))
+                        continue;
+                most = hits;
+                use_layout(s, known[i].m, known[i].kind);
+        }
+        for (uint64_t m = 1; most == 0 && s->metadata != NULL && m <= M_TRIED; m++) {
+                struct layout l = layout_of(s, m);
+                unsigned hits = count_hits(s, &l);
+                if (hits <= most)
+                        continue;
+                most = hits;
+                use_layout(s, m, SALVAGE_FROM_LABELS);
+        }
+}
+
+/* --- records --- */
+
+struct reading {
+        struct salvage *s;
+        unsigned char *piece;
+        size_t next; /* the entry that probably has the next record's label */
+        float *one, *other;
+        struct error *e;
+};
+
+static int read_stored(const struct salvage *s, uint64_t record, float *ret, struct error *e)
+{
+        return file_pread_exact(s->level0_fd, ret, 4 * (size_t) s->start.dimension, record * s->record_size + s->data_offset,
+                                "data_level0.bin", e);
+}
+
+/* A label that an earlier record has. */
+static int take_double(struct reading *r, size_t entry, uint64_t record)
+{
+        struct salvage *s = r->s;
+        int code = read_stored(s, s->record_of[entry], r->one, r->e);
+        if (code == 0)
+                code = read_stored(s, record, r->other, r->e);
+        if (code < 0)
+                return code;
+        s->doubled++;
+        bool differs = memcmp(r->one, r->other, 4 * (size_t) s->start.dimension) != 0;
+        s->doubtful += differs && !s->is_doubtful[entry];
+        s->is_doubtful[entry] = s->is_doubtful[entry] || differs;
+        return 0;
+}
+
+static int take_record(struct reading *r, const unsigned char *bytes, uint64_t record)
+{
+        struct salvage *s = r->s;
+        const struct index_metadata *m = s->metadata;
+        uint64_t label = label_at(bytes, s->record_size);
+        if (label == 0)
+                return 0;
+        if ((bytes[2] & DELETED) != 0) {
+                s->deleted++;
+                return 0;
+        }
+        const struct index_entry *entry = m != NULL && r->next < m->count ? &m->entries[r->next] : NULL;
+        if (m != NULL && (entry == NULL || entry->label != label))
+                entry = index_metadata_by_label(m, label);
+        if (entry == NULL) {
+                s->unlisted++;
+                return 0;
+        }
+        size_t i = (size_t) (entry - m->entries);
+        r->next = i + 1;
+        if (s->record_of[i] != SALVAGE_NO_RECORD)
+                return take_double(r, i, record);
+        s->record_of[i] = (uint32_t) record;
+        s->live++;
+        return 0;
+}
+
+/* The first record that is not wholly in a hole, from this one on. */
+static uint64_t skip_hole(const struct salvage *s, uint64_t record)
+{
+        off_t data = lseek(s->level0_fd, (off_t) (record * s->record_size), SEEK_DATA);
+        if (data < 0)
+                return errno == ENXIO ? s->records : record;
+        uint64_t at = (uint64_t) data / s->record_size;
+        return at > record ? at : record;
+}
+
+static int read_piece(struct reading *r, uint64_t first, uint64_t count)
+{
+        struct salvage *s = r->s;
+        if (s->start.cancelled != NULL && s->start.cancelled(s->start.context))
+                return error_set(r->e, EINTR, "cancelled");
+        int code = file_pread_exact(s->level0_fd, r->piece, (size_t) count * s->record_size, first * s->record_size,
+                                    "data_level0.bin", r->e);
+        for (uint64_t i = 0; code == 0 && i < count; i++)
+                code = take_record(r, r->piece + i * s->record_size, first + i);
+        return code;
+}
+
+static int read_records(struct reading *r)
+{
+        struct salvage *s = r->s;
+        uint64_t at_once = PIECE_BYTES / s->record_size;
+        at_once = at_once == 0 ? 1 : at_once;
+        s->records = s->size / s->record_size;
+        if (s->records > SALVAGE_NO_RECORD)
+                s->records = SALVAGE_NO_RECORD;
+        r->piece = malloc((size_t) at_once * s->record_size);
+        r->one = calloc(s->start.dimension, sizeof(*r->one));
+        r->other = calloc(s->start.dimension, sizeof(*r->other));
+        if (r->piece == NULL || r->one == NULL || r->other == NULL)
+                return error_set(r->e, ENOMEM, "no memory to read an index");
+        int code = 0;
+        for (uint64_t at = skip_hole(s, 0); code == 0 && at < s->records; at = skip_hole(s, at)) {
+                uint64_t count = s->records - at < at_once ? s->records - at : at_once;
+                code = read_piece(r, at, count);
+                at += count;
+        }
+        return code;
+}
+
+/* What is wrong with the file is told, and what is ours ends it. */
+static int look_at_records(struct salvage *s, int segment_fd, struct error *e)
+{
+        struct file_stamp stamp = { 0 };
+        struct error found = { 0 };
+        s->level0_fd = file_open_regular(segment_fd, index_file_names[INDEX_LEVEL0], &stamp, &s->records_error);
+        if (s->level0_fd < 0)
+                return index_is_ours(s->level0_fd) ? error_set(e, -s->level0_fd, "%s", s->records_error.text) : 0;
+        s->size = stamp.size;
+        find_layout(s, segment_fd);
+        if (s->layout == SALVAGE_NO_LAYOUT) {
+                (void) error_set(&s->records_error, EILSEQ, "nothing says how long the records of data_level0.bin are");
+                return 0;
+        }
+        struct reading r = { .s = s, .e = &found };
+        int code = read_records(&r);
+        free(r.piece);
+        free(r.one);
+        free(r.other);
+        if (code < 0 && (code == -EINTR || index_is_ours(code)))
+                return error_set(e, -code, "%s", found.text);
+        if (code < 0)
+                s->records_error = found;
+        return 0;
+}
+
+/* --- the pickle and the norms --- */
+
+static int look_at_pickle(struct salvage *s, int segment_fd, struct error *e)
+{
+        CLEANUP(close)
+        int fd = file_open_regular(segment_fd, index_file_names[INDEX_PICKLE], NULL, &s->pickle_error);
+        int code = fd < 0 ? fd : index_metadata_read(fd, &s->metadata, &s->pickle_error);
+        if (code == -ENOENT)
+                s->pickle_error = (struct error){ 0 };
+        if (code < 0)
+                return index_is_ours(code) ? error_set(e, -code, "%s", s->pickle_error.text) : 0;
+        size_t count = s->metadata->count;
+        s->record_of = reallocarray(NULL, count + 1, sizeof(*s->record_of));
+        s->is_doubtful = calloc(count + 1, sizeof(*s->is_doubtful));
+        if (s->record_of == NULL || s->is_doubtful == NULL)
+                return error_set(e, ENOMEM, "no memory for %zu ids", count);
+        memset(s->record_of, 0xff, count * sizeof(*s->record_of));
+        return 0;
+}
+
+static int look_at_norms(struct salvage *s, int segment_fd, struct error *e)
+{
+        struct file_stamp stamp = { 0 };
+        struct error found = { 0 };
+        if (s->start.space != SPACE_COSINE)
+                return 0;
+        s->length_fd = file_open_regular(segment_fd, index_file_names[INDEX_LENGTH], &stamp, &found);
+        s->length_count = s->length_fd < 0 ? 0 : stamp.size / sizeof(float);
+        return s->length_fd < 0 && index_is_ours(s->length_fd) ? error_set(e, -s->length_fd, "%s", found.text) : 0;
+}
+
+/* --- all of it --- */
+
+static int look(struct salvage *s, struct error *e)
+{
+        CLEANUP(close)
+        int segment_fd = file_open_dir(s->start.persist_fd, s->start.segment_id, &s->records_error);
+        if (segment_fd < 0)
+                return index_is_ours(segment_fd) ? error_set(e, -segment_fd, "%s", s->records_error.text) : 0;
+        int r = look_at_pickle(s, segment_fd, e);
+        if (r == 0)
+                r = look_at_norms(s, segment_fd, e);
+        return r < 0 ? r : look_at_records(s, segment_fd, e);
+}
+
+int salvage_read(const struct salvage_start *start, struct salvage **ret, struct error *e)
+{
+        CLEANUP(salvage_free)
+        struct salvage *s = calloc(1, sizeof(*s));
+        if (s == NULL)
+                return error_set(e, ENOMEM, "no memory to read an index");
+        s->start = *start;
+        s->level0_fd = s->length_fd = -1;
+        s->stamps = index_stamps_read(start->persist_fd, start->segment_id);
+        int r = look(s, e);
+        if (r < 0)
+                return r;
+        struct index_stamps now = index_stamps_read(start->persist_fd, start->segment_id);
+        if (!index_stamps_equal(&now, &s->stamps))
+                return error_set(e, EAGAIN, "the index of segment %s changed while it was read", start->segment_id);
+        *ret = TAKE(s);
+        return 0;
+}
+
+struct salvage *salvage_free(struct salvage *s)
+{
+        if (s == NULL)
+                return NULL;
+        (void) index_metadata_free(s->metadata);
+        free(s->record_of);
+        free(s->is_doubtful);
+        close_cleanup(&s->level0_fd);
+        close_cleanup(&s->length_fd);
+        free(s);
+        return NULL;
+}
+
+/* --- vectors --- */
+
+static float norm_of(const float *vector, uint32_t dimension)
+{
+        double sum = 0;
+        for (uint32_t i = 0; i < dimension; i++)
+                sum += (double) vector[i] * (double) vector[i];
+        return (float) sqrt(sum);
+}
+
+/* The norm of the original vector: false when length.bin does not have it, or what it has can be none. */
+static bool read_norm(const struct salvage *s, uint64_t record, bool is_zero, float *ret)
+{
+        uint32_t bits;
+        if (record >= s->length_count ||
+            file_pread_exact(s->length_fd, &bits, sizeof(bits), record * sizeof(bits), "length.bin", NULL) < 0)
+                return false;
+        bits = le32toh(bits);
+        memcpy(ret, &bits, sizeof(*ret));
+        return isfinite(*ret) && (is_zero || *ret > 0);
+}
+
+int salvage_vector(const struct salvage *s, size_t entry, float *vector, float *ret_length, struct error *e)
+{
+        uint64_t record = s->record_of[entry];
+        int r = read_stored(s, record, vector, e);
+        *ret_length = 1;
+        if (r < 0 || s->start.space != SPACE_COSINE)
+                return r < 0 ? r : SALVAGE_GOOD;
+        float norm = norm_of(vector, s->start.dimension);
+        bool is_zero = !(norm > 0) && !isnan(norm);
+        if (isfinite(norm) && !is_zero && fabsf(norm - 1) > NORM_SLACK)
+                return SALVAGE_BAD;
+        if (read_norm(s, record, is_zero, ret_length))
+                return SALVAGE_GOOD;
+        *ret_length = 1;
+        return SALVAGE_NO_NORM;
+}

@@ -1,0 +1,79 @@
+/*
+ * What can still be read of a vector segment when its files can't be trusted: vectors and labels from data_level0.bin, norms from length.bin, ids from the pickle.
+ *
+ * - The old graph is never read: no link, no level, no entry point. Nor are the header's counts, since a torn one is too low as often as too high: all records that the file
+ *   holds are looked at. header.bin only says how long a record is; where it says nothing that fits the dimension, M of the configuration does, and then any M at all. Of these the one with which
+ *   most of the first records have labels of the pickle is taken.
+ * - A record counts when it is not marked as deleted and the pickle has its label. Behind the last one is garbage, which can be a copy of a record (FORMAT 6.2): of several with one label the
+ *   first counts, and where another one has another vector the label is in doubt.
+ * - Without a pickle no record has an id: ids are never guessed from an order.
+ * - Reads with pread, in pieces, and skips the holes of a sparse file. Memory: the pickle's, and 5 bytes an entry of it.
+ */
+#ifndef OPS_HNSW_SALVAGE_H
+#define OPS_HNSW_SALVAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ops/db.h"
+#include "ops/error.h"
+#include "ops/hnsw/distance.h"
+#include "ops/index_summary.h"
+#include "ops/pickle.h"
+
+#define SALVAGE_NO_RECORD UINT32_MAX
+
+struct salvage_start {
+        int persist_fd;
+        const char *segment_id; /* a UUID */
+        uint32_t dimension;     /* of the collection, above 0 */
+        uint32_t m;             /* of its configuration */
+        enum hnsw_space space;
+        db_cancel_fn *cancelled; /* may be NULL; asked every some milliseconds */
+        void *context;
+};
+
+enum salvage_layout { SALVAGE_NO_LAYOUT, SALVAGE_FROM_HEADER, SALVAGE_FROM_CONFIG, SALVAGE_FROM_LABELS };
+
+struct salvage {
+        struct index_stamps stamps;
+        struct index_metadata *metadata; /* NULL: no pickle, or one that can't be read: then why is in pickle_error */
+        struct error pickle_error;       /* code 0: it was read, or there is none */
+        struct error records_error;      /* why data_level0.bin could not be read, wholly; code 0: it could be */
+        enum salvage_layout layout;
+        uint32_t m;        /* which the record length comes from */
+        uint64_t size;     /* bytes of data_level0.bin */
+        uint64_t records;  /* whole ones */
+        uint64_t live;     /* with a label of the pickle, the first of it, and not deleted */
+        uint64_t deleted;  /* marked so, with any label but 0 */
+        uint64_t unlisted; /* with a label other than 0 that the pickle lacks */
+        uint64_t doubled;  /* labels of the pickle that more than one of them has */
+        uint64_t doubtful; /* … with another vector */
+
+        /* By entry of the metadata. */
+        uint32_t *record_of; /* SALVAGE_NO_RECORD: none */
+        bool *is_doubtful;
+
+        /* Inside. */
+        struct salvage_start start;
+        size_t record_size, data_offset;
+        int level0_fd, length_fd; /* -1: none */
+        uint64_t length_count;    /* norms that length.bin has */
+};
+
+/* Reads the pickle, and each record's label. 0 whatever is wrong with the files, a missing directory included; a failure is one of ours: -ENOMEM, -EINTR, -EMFILE, -ENFILE, -EACCES; or -EAGAIN: the
+   files change meanwhile. The caller frees *ret. */
+int salvage_read(const struct salvage_start *start, struct salvage **ret, struct error *e);
+struct salvage *salvage_free(struct salvage *s); /* takes NULL, returns NULL */
+DEFINE_CLEANUP(struct salvage *, salvage_free)
+
+enum salvage_quality {
+        SALVAGE_GOOD,
+        SALVAGE_NO_NORM, /* cosine: the original's norm is not known, so that the vector stays normalised */
+        SALVAGE_BAD,     /* cosine: the vector is not normalised, so that it can be none of this index */
+};
+
+/* The vector of an entry that has a record, as it is stored (normalised for cosine), dimension floats; and for cosine the norm of the original one, 1 where that is not known. Returns its quality, or a negative errno. */
+int salvage_vector(const struct salvage *s, size_t entry, float *vector, float *ret_length, struct error *e);
+
+#endif
