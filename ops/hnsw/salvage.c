@@ -15,10 +15,12 @@
 #include "ops/index_fit.h"
 
 #define PIECE_BYTES ((size_t) 1 << 20)
-#define PROBES 64u       /* records that are looked at to know their length */
-#define M_TRIED 512u     /* when neither header nor configuration says it */
-#define NORM_SLACK 1e-3f /* of a vector that was normalised in floats */
+#define PROBES 64u        /* records that are looked at to know their length */
+#define M_TRIED 512u      /* when neither header nor configuration says it: */
+#define LISTED_ENOUGH 0.5 /* when at least so many have labels, it does */
+#define NORM_SLACK 1e-3f  /* of a vector that was normalised in floats */
 #define DELETED 1u
+#define MARK_OFFSET 2u
 
 /* --- the length of a record --- */
 
@@ -40,18 +42,28 @@ static uint64_t label_at(const unsigned char *record, size_t record_size)
         return le64toh(label);
 }
 
-/* How many of the first records have a label of the pickle. Failures of the file show when it is read as a whole. */
-static unsigned count_hits(const struct salvage *s, const struct layout *layout)
+/* A label of the pickle; or, of a record that is marked as deleted, one that was given out. Failures of the file show when it is read as a whole. */
+static bool is_listed(const struct salvage *s, uint64_t record, size_t record_size)
 {
-        unsigned hits = 0;
-        for (uint64_t i = 0; s->metadata != NULL && i < PROBES && (i + 1) * layout->record_size <= s->size; i++) {
-                uint64_t label = 0;
-                if (file_pread_exact(s->level0_fd, &label, sizeof(label), (i + 1) * layout->record_size - sizeof(label),
-                                     "data_level0.bin", NULL) < 0)
-                        break;
-                hits += index_metadata_by_label(s->metadata, le64toh(label)) != NULL;
-        }
-        return hits;
+        uint64_t label = 0;
+        unsigned char mark = 0;
+        if (file_pread_exact(s->level0_fd, &label, sizeof(label), (record + 1) * record_size - sizeof(label), "data_level0.bin",
+                             NULL) < 0 ||
+            file_pread_exact(s->level0_fd, &mark, 1, record * record_size + MARK_OFFSET, "data_level0.bin", NULL) < 0)
+                return false;
+        label = le64toh(label);
+        return index_metadata_by_label(s->metadata, label) != NULL ||
+               (mark == DELETED && label >= 1 && label <= s->metadata->total_elements_added);
+}
+
+static double share_listed(const struct salvage *s, uint64_t m)
+{
+        struct layout layout = layout_of(s, m);
+        uint64_t count = s->size / layout.record_size, hits = 0;
+        count = count < PROBES ? count : PROBES;
+        for (uint64_t i = 0; s->metadata != NULL && i < count; i++)
+                hits += is_listed(s, i, layout.record_size);
+        return count == 0 ? 0 : (double) hits / (double) count;
 }
 
 /* M as header.bin has it, where its sizes are those of this dimension: 0 otherwise. Its counts may be anything. */
@@ -85,30 +97,23 @@ static void use_layout(struct salvage *s, uint64_t m, enum salvage_layout kind)
         s->record_size = l.record_size;
 }
 
+/* Takes it when it is better than what there is. */
+static void try_layout(struct salvage *s, uint64_t m, enum salvage_layout kind, double *best)
+{
+        double share = m == 0 || m > HNSW_M_MAX ? -1 : share_listed(s, m);
+        if (share <= *best)
+                return;
+        *best = share;
+        use_layout(s, m, kind);
+}
+
 static void find_layout(struct salvage *s, int segment_fd)
 {
-        struct {
-                uint64_t m;
-                enum salvage_layout kind;
-        } known[] = { { m_of_header(segment_fd, s), SALVAGE_FROM_HEADER },
-                      { s->start.m <= HNSW_M_MAX ? s->start.m : 0, SALVAGE_FROM_CONFIG } };
-        unsigned most = 0;
-        for (size_t i = 0; i < 2; i++) {
-                struct layout l = layout_of(s, known[i].m);
-                unsigned hits = known[i].m == 0 ? 0 : count_hits(s, &l);
-                if (known[i].m == 0 || (s->layout != SALVAGE_NO_LAYOUT && hits <= most))
-                        continue;
-                most = hits;
-                use_layout(s, known[i].m, known[i].kind);
-        }
-        for (uint64_t m = 1; most == 0 && s->metadata != NULL && m <= M_TRIED; m++) {
-                struct layout l = layout_of(s, m);
-                unsigned hits = count_hits(s, &l);
-                if (hits <= most)
-                        continue;
-                most = hits;
-                use_layout(s, m, SALVAGE_FROM_LABELS);
-        }
+        double best = -1;
+        try_layout(s, m_of_header(segment_fd, s), SALVAGE_FROM_HEADER, &best);
+        try_layout(s, s->start.m, SALVAGE_FROM_CONFIG, &best);
+        for (uint64_t m = 1; best < LISTED_ENOUGH && s->metadata != NULL && s->metadata->count > 0 && m <= M_TRIED; m++)
+                try_layout(s, m, SALVAGE_FROM_LABELS, &best);
 }
 
 /* --- records --- */
@@ -150,7 +155,7 @@ static int take_record(struct reading *r, const unsigned char *bytes, uint64_t r
         uint64_t label = label_at(bytes, s->record_size);
         if (label == 0)
                 return 0;
-        if ((bytes[2] & DELETED) != 0) {
+        if ((bytes[MARK_OFFSET] & DELETED) != 0) {
                 s->deleted++;
                 return 0;
         }
