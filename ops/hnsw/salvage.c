@@ -121,7 +121,8 @@ static void find_layout(struct salvage *s, int segment_fd)
 struct reading {
         struct salvage *s;
         unsigned char *piece;
-        size_t next; /* the entry that probably has the next record's label */
+        float *norms; /* of the piece's records, NAN where length.bin has none */
+        size_t next;  /* the entry that probably has the next record's label */
         float *one, *other;
         struct error *e;
 };
@@ -142,13 +143,59 @@ static int take_double(struct reading *r, size_t entry, uint64_t record)
         if (code < 0)
                 return code;
         s->doubled++;
-        bool differs = memcmp(r->one, r->other, 4 * (size_t) s->start.dimension) != 0;
-        s->doubtful += differs && !s->is_doubtful[entry];
-        s->is_doubtful[entry] = s->is_doubtful[entry] || differs;
+        if (memcmp(r->one, r->other, 4 * (size_t) s->start.dimension) == 0 || (s->marks[entry] & SALVAGE_DOUBTFUL) != 0)
+                return 0;
+        s->doubtful++;
+        s->marks[entry] |= SALVAGE_DOUBTFUL;
         return 0;
 }
 
-static int take_record(struct reading *r, const unsigned char *bytes, uint64_t record)
+static float norm_of(const float *vector, uint32_t dimension)
+{
+        double sum = 0;
+        for (uint32_t i = 0; i < dimension; i++)
+                sum += (double) vector[i] * (double) vector[i];
+        return (float) sqrt(sum);
+}
+
+/* Of cosine: whether it is normalised, and so can be a vector of this index. What has no norm, a number that is none in it, say, was put in by someone. */
+static bool is_possible(struct reading *r, const unsigned char *bytes, float *ret_norm)
+{
+        const struct salvage *s = r->s;
+        if (s->start.space != SPACE_COSINE)
+                return true;
+        memcpy(r->one, bytes + s->data_offset, 4 * (size_t) s->start.dimension);
+        *ret_norm = norm_of(r->one, s->start.dimension);
+        return !isfinite(*ret_norm) || !(*ret_norm > 0) || fabsf(*ret_norm - 1) <= NORM_SLACK;
+}
+
+/* Whether length.bin can be right: the norm of zeros is 0, and no other vector's is. */
+static bool norm_fits(const struct salvage *s, float stored_norm, float length)
+{
+        return s->start.space != SPACE_COSINE || (isfinite(length) && (length > 0 || !(stored_norm > 0)) && !(length < 0));
+}
+
+static int take_listed(struct reading *r, const unsigned char *bytes, uint64_t record, float length, size_t entry)
+{
+        struct salvage *s = r->s;
+        float norm = 0;
+        r->next = entry + 1;
+        if (!is_possible(r, bytes, &norm)) {
+                s->bad++;
+                return 0;
+        }
+        if (s->record_of[entry] != SALVAGE_NO_RECORD)
+                return take_double(r, entry, record);
+        s->record_of[entry] = (uint32_t) record;
+        s->live++;
+        if (!norm_fits(s, norm, length)) {
+                s->normless++;
+                s->marks[entry] |= SALVAGE_NORMLESS;
+        }
+        return 0;
+}
+
+static int take_record(struct reading *r, const unsigned char *bytes, uint64_t record, float length)
 {
         struct salvage *s = r->s;
         const struct index_metadata *m = s->metadata;
@@ -166,13 +213,7 @@ static int take_record(struct reading *r, const unsigned char *bytes, uint64_t r
                 s->unlisted++;
                 return 0;
         }
-        size_t i = (size_t) (entry - m->entries);
-        r->next = i + 1;
-        if (s->record_of[i] != SALVAGE_NO_RECORD)
-                return take_double(r, i, record);
-        s->record_of[i] = (uint32_t) record;
-        s->live++;
-        return 0;
+        return take_listed(r, bytes, record, length, (size_t) (entry - m->entries));
 }
 
 /* The first record that is not wholly in a hole, from this one on. */
@@ -185,6 +226,19 @@ static uint64_t skip_hole(const struct salvage *s, uint64_t record)
         return at > record ? at : record;
 }
 
+/* What length.bin can't give stays NAN. */
+static int read_norms(const struct salvage *s, uint64_t first, uint64_t count, float *ret, struct error *e)
+{
+        for (uint64_t i = 0; i < count; i++)
+                ret[i] = NAN;
+        if (s->length_fd < 0)
+                return 0;
+        ssize_t len = file_pread(s->length_fd, ret, (size_t) count * sizeof(*ret), first * sizeof(*ret));
+        if (len >= 0 && len % (ssize_t) sizeof(*ret) != 0)
+                ret[len / (ssize_t) sizeof(*ret)] = NAN;
+        return len < 0 && index_is_ours((int) len) ? error_set(e, (int) -len, "length.bin: %s", strerror((int) -len)) : 0;
+}
+
 static int read_piece(struct reading *r, uint64_t first, uint64_t count)
 {
         struct salvage *s = r->s;
@@ -192,9 +246,23 @@ static int read_piece(struct reading *r, uint64_t first, uint64_t count)
                 return error_set(r->e, EINTR, "cancelled");
         int code = file_pread_exact(s->level0_fd, r->piece, (size_t) count * s->record_size, first * s->record_size,
                                     "data_level0.bin", r->e);
+        if (code == 0)
+                code = read_norms(s, first, count, r->norms, r->e);
         for (uint64_t i = 0; code == 0 && i < count; i++)
-                code = take_record(r, r->piece + i * s->record_size, first + i);
+                code = take_record(r, r->piece + i * s->record_size, first + i, r->norms[i]);
         return code;
+}
+
+static int make_room(struct reading *r, uint64_t at_once)
+{
+        const struct salvage *s = r->s;
+        r->piece = malloc((size_t) at_once * s->record_size);
+        r->norms = calloc((size_t) at_once, sizeof(*r->norms));
+        r->one = calloc(s->start.dimension, sizeof(*r->one));
+        r->other = calloc(s->start.dimension, sizeof(*r->other));
+        return r->piece == NULL || r->norms == NULL || r->one == NULL || r->other == NULL
+                       ? error_set(r->e, ENOMEM, "no memory to read an index")
+                       : 0;
 }
 
 static int read_records(struct reading *r)
@@ -205,17 +273,16 @@ static int read_records(struct reading *r)
         s->records = s->size / s->record_size;
         if (s->records > SALVAGE_NO_RECORD)
                 s->records = SALVAGE_NO_RECORD;
-        r->piece = malloc((size_t) at_once * s->record_size);
-        r->one = calloc(s->start.dimension, sizeof(*r->one));
-        r->other = calloc(s->start.dimension, sizeof(*r->other));
-        if (r->piece == NULL || r->one == NULL || r->other == NULL)
-                return error_set(r->e, ENOMEM, "no memory to read an index");
-        int code = 0;
+        int code = make_room(r, at_once);
         for (uint64_t at = skip_hole(s, 0); code == 0 && at < s->records; at = skip_hole(s, at)) {
                 uint64_t count = s->records - at < at_once ? s->records - at : at_once;
                 code = read_piece(r, at, count);
                 at += count;
         }
+        free(r->piece);
+        free(r->norms);
+        free(r->one);
+        free(r->other);
         return code;
 }
 
@@ -235,9 +302,6 @@ static int look_at_records(struct salvage *s, int segment_fd, struct error *e)
         }
         struct reading r = { .s = s, .e = &found };
         int code = read_records(&r);
-        free(r.piece);
-        free(r.one);
-        free(r.other);
         if (code < 0 && (code == -EINTR || index_is_ours(code)))
                 return error_set(e, -code, "%s", found.text);
         if (code < 0)
@@ -258,8 +322,8 @@ static int look_at_pickle(struct salvage *s, int segment_fd, struct error *e)
                 return index_is_ours(code) ? error_set(e, -code, "%s", s->pickle_error.text) : 0;
         size_t count = s->metadata->count;
         s->record_of = reallocarray(NULL, count + 1, sizeof(*s->record_of));
-        s->is_doubtful = calloc(count + 1, sizeof(*s->is_doubtful));
-        if (s->record_of == NULL || s->is_doubtful == NULL)
+        s->marks = calloc(count + 1, sizeof(*s->marks));
+        if (s->record_of == NULL || s->marks == NULL)
                 return error_set(e, ENOMEM, "no memory for %zu ids", count);
         memset(s->record_of, 0xff, count * sizeof(*s->record_of));
         return 0;
@@ -267,12 +331,10 @@ static int look_at_pickle(struct salvage *s, int segment_fd, struct error *e)
 
 static int look_at_norms(struct salvage *s, int segment_fd, struct error *e)
 {
-        struct file_stamp stamp = { 0 };
         struct error found = { 0 };
         if (s->start.space != SPACE_COSINE)
                 return 0;
-        s->length_fd = file_open_regular(segment_fd, index_file_names[INDEX_LENGTH], &stamp, &found);
-        s->length_count = s->length_fd < 0 ? 0 : stamp.size / sizeof(float);
+        s->length_fd = file_open_regular(segment_fd, index_file_names[INDEX_LENGTH], NULL, &found);
         return s->length_fd < 0 && index_is_ours(s->length_fd) ? error_set(e, -s->length_fd, "%s", found.text) : 0;
 }
 
@@ -315,7 +377,7 @@ struct salvage *salvage_free(struct salvage *s)
                 return NULL;
         (void) index_metadata_free(s->metadata);
         free(s->record_of);
-        free(s->is_doubtful);
+        free(s->marks);
         close_cleanup(&s->level0_fd);
         close_cleanup(&s->length_fd);
         free(s);
@@ -324,39 +386,17 @@ struct salvage *salvage_free(struct salvage *s)
 
 /* --- vectors --- */
 
-static float norm_of(const float *vector, uint32_t dimension)
-{
-        double sum = 0;
-        for (uint32_t i = 0; i < dimension; i++)
-                sum += (double) vector[i] * (double) vector[i];
-        return (float) sqrt(sum);
-}
-
-/* The norm of the original vector: false when length.bin does not have it, or what it has can be none. */
-static bool read_norm(const struct salvage *s, uint64_t record, bool is_zero, float *ret)
-{
-        uint32_t bits;
-        if (record >= s->length_count ||
-            file_pread_exact(s->length_fd, &bits, sizeof(bits), record * sizeof(bits), "length.bin", NULL) < 0)
-                return false;
-        bits = le32toh(bits);
-        memcpy(ret, &bits, sizeof(*ret));
-        return isfinite(*ret) && (is_zero || *ret > 0);
-}
-
 int salvage_vector(const struct salvage *s, size_t entry, float *vector, float *ret_length, struct error *e)
 {
         uint64_t record = s->record_of[entry];
+        uint32_t bits;
         int r = read_stored(s, record, vector, e);
         *ret_length = 1;
-        if (r < 0 || s->start.space != SPACE_COSINE)
-                return r < 0 ? r : SALVAGE_GOOD;
-        float norm = norm_of(vector, s->start.dimension);
-        bool is_zero = !(norm > 0) && !isnan(norm);
-        if (isfinite(norm) && !is_zero && fabsf(norm - 1) > NORM_SLACK)
-                return SALVAGE_BAD;
-        if (read_norm(s, record, is_zero, ret_length))
-                return SALVAGE_GOOD;
-        *ret_length = 1;
-        return SALVAGE_NO_NORM;
+        if (r < 0 || s->start.space != SPACE_COSINE || (s->marks[entry] & SALVAGE_NORMLESS) != 0)
+                return r;
+        r = file_pread_exact(s->length_fd, &bits, sizeof(bits), record * sizeof(bits), "length.bin", e);
+        bits = le32toh(bits);
+        if (r == 0)
+                memcpy(ret_length, &bits, sizeof(*ret_length));
+        return r;
 }

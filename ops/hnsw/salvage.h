@@ -22,6 +22,8 @@
 #include "ops/pickle.h"
 
 #define SALVAGE_NO_RECORD UINT32_MAX
+#define SALVAGE_DOUBTFUL 1u
+#define SALVAGE_NORMLESS 2u
 
 struct salvage_start {
         int persist_fd;
@@ -49,16 +51,18 @@ struct salvage {
         uint64_t unlisted; /* with a label other than 0 that the pickle lacks */
         uint64_t doubled;  /* labels of the pickle that more than one of them has */
         uint64_t doubtful; /* … with another vector */
+        uint64_t
+                bad; /* of the pickle's labels, but cosine, and not normalised: it can be no vector of this index, and does not count */
+        uint64_t normless; /* of the live ones, cosine, those whose original's norm is not known */
 
         /* By entry of the metadata. */
-        uint32_t *record_of; /* SALVAGE_NO_RECORD: none */
-        bool *is_doubtful;
+        uint32_t *record_of;  /* SALVAGE_NO_RECORD: none */
+        unsigned char *marks; /* SALVAGE_DOUBTFUL, SALVAGE_NORMLESS */
 
         /* Inside. */
         struct salvage_start start;
         size_t record_size, data_offset;
         int level0_fd, length_fd; /* -1: none */
-        uint64_t length_count;    /* norms that length.bin has */
 };
 
 /* Reads the pickle, and each record's label. 0 whatever is wrong with the files, a missing directory included; a failure is one of ours: -ENOMEM, -EINTR, -EMFILE, -ENFILE, -EACCES; or -EAGAIN: the
@@ -67,13 +71,7 @@ int salvage_read(const struct salvage_start *start, struct salvage **ret, struct
 struct salvage *salvage_free(struct salvage *s); /* takes NULL, returns NULL */
 DEFINE_CLEANUP(struct salvage *, salvage_free)
 
-enum salvage_quality {
-        SALVAGE_GOOD,
-        SALVAGE_NO_NORM, /* cosine: the original's norm is not known, so that the vector stays normalised */
-        SALVAGE_BAD,     /* cosine: the vector is not normalised, so that it can be none of this index */
-};
-
-/* The vector of an entry that has a record, as it is stored (normalised for cosine), dimension floats; and for cosine the norm of the original one, 1 where that is not known. Returns its quality, or a negative errno. */
+/* The vector of an entry that has a record, as it is stored (normalised for cosine), dimension floats; and for cosine the norm of the original one, 1 where that is not known. */
 int salvage_vector(const struct salvage *s, size_t entry, float *vector, float *ret_length, struct error *e);
 
 #endif

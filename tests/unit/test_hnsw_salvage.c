@@ -80,7 +80,7 @@ static void expect_up_to(const struct salvage *s, uint64_t last)
                 }
                 live++;
                 assert_int_equal(s->record_of[i], label - 1);
-                assert_int_equal(salvage_vector(s, i, vector, &length, NULL), SALVAGE_GOOD);
+                assert_int_equal(salvage_vector(s, i, vector, &length, NULL), 0);
                 assert_true(length == 1);
                 for (uint32_t k = 0; k < DIMENSION; k++)
                         assert_true(vector[k] == (float) (label - 1 + k));
@@ -222,7 +222,7 @@ static void garbage_behind(void **state)
         struct salvage *s = look();
         assert_true(s->doubled == 2 && s->doubtful == 1 && s->unlisted == 1);
         for (size_t i = 0; i < LIVE; i++)
-                assert_true(s->is_doubtful[i] == (s->metadata->entries[i].label == 8));
+                assert_true(s->marks[i] == (s->metadata->entries[i].label == 8 ? SALVAGE_DOUBTFUL : 0));
         (void) salvage_free(s);
         bytes_clear(&small);
         segment_clear(&files);
@@ -315,12 +315,15 @@ static void set_norm(struct segment_files *files, uint64_t id, float norm)
         memcpy(files->files[INDEX_LENGTH].data + 4 * id, &norm, sizeof(norm));
 }
 
-static int quality_of(const struct salvage *s, uint64_t label, float *length)
+static float length_of(const struct salvage *s, uint64_t label, unsigned marks)
 {
-        float vector[DIMENSION];
+        float vector[DIMENSION], length = -1;
         const struct index_entry *entry = index_metadata_by_label(s->metadata, label);
         assert_non_null(entry);
-        return salvage_vector(s, (size_t) (entry - s->metadata->entries), vector, length, NULL);
+        size_t i = (size_t) (entry - s->metadata->entries);
+        assert_true(s->record_of[i] != SALVAGE_NO_RECORD && s->marks[i] == marks);
+        assert_int_equal(salvage_vector(s, i, vector, &length, NULL), 0);
+        return length;
 }
 
 static void norms(void **state)
@@ -340,13 +343,13 @@ static void norms(void **state)
         files.files[INDEX_LENGTH].len = 9 * 4 + 3;
         segment_write(d.fd, &files);
         struct salvage *s = look_as(SPACE_COSINE, 4);
-        float length = -1;
-        assert_true(quality_of(s, 1, &length) == SALVAGE_GOOD && length == 0);
-        assert_int_equal(quality_of(s, 2, &length), SALVAGE_BAD);
+        assert_true(length_of(s, 1, 0) == 0);
         for (uint64_t label = 3; label <= 5; label++)
-                assert_true(quality_of(s, label, &length) == SALVAGE_NO_NORM && length == 1);
-        assert_true(quality_of(s, 9, &length) == SALVAGE_GOOD && length == 9);
-        assert_true(quality_of(s, 10, &length) == SALVAGE_NO_NORM && length == 1);
+                assert_true(length_of(s, label, SALVAGE_NORMLESS) == 1);
+        assert_true(length_of(s, 9, 0) == 9);
+        assert_true(length_of(s, 10, SALVAGE_NORMLESS) == 1);
+        assert_true(s->bad == 1 && s->live == LIVE - 1 && s->record_of[1] == SALVAGE_NO_RECORD);
+        assert_int_equal(s->normless, 3 + LIVE - 8); /* 1, 2, 3, 4, 5, 7, 8 and 9 come before */
         (void) salvage_free(s);
         segment_clear(&files);
 }
