@@ -16,6 +16,9 @@
 /* The log's beginning may be gone, so each id is followed twice: as one that was there before its first row, and as one that was not. */
 enum commit_start { COMMIT_KNOWN, COMMIT_UNKNOWN, COMMIT_STARTS };
 
+/* What the rows above the metadata segment's position make of a record: the last of them that says something. */
+enum commit_end { COMMIT_STAYS, COMMIT_LIVES, COMMIT_DIES };
+
 struct commit_id {
         uint64_t high, low;            /* the hash */
         int64_t vector[COMMIT_STARTS]; /* seq_id of the row whose vector the id has in the end; 0: that of before, or none */
@@ -35,6 +38,8 @@ struct commit_id {
         unsigned is_same_known : 1, is_same_unknown : 1; /* embeddings.seq_id is what it is in that life */
         unsigned action : 3;                             /* enum commit_action */
         unsigned is_borne_out : 1;                       /* by the record as it is, see commit_state_record() */
+        unsigned is_named : 1;                           /* by the log, and not by the pickle alone */
+        unsigned ends : 2;                               /* enum commit_end */
 };
 
 struct commit_ids {

@@ -92,14 +92,16 @@ static int read_summary(struct commit_vector *v, struct error *e)
 static void set_rules(struct commit_vector *v)
 {
         if (v->metadata != NULL && v->metadata->count == 0 && v->start.catalog->version.rust) {
-                v->metadata = index_metadata_free(v->metadata);
+                if (v->salvage == NULL)
+                        (void) index_metadata_free(v->metadata);
+                v->metadata = NULL;
                 v->start.has_position = false;
         }
         v->rules = (struct commit_state_rules){
                 .has_index = v->metadata != NULL,
                 .has_position = v->start.has_position,
                 .is_lone = v->metadata != NULL && v->metadata->count <= 1,
-                .is_normalised = v->config.space == SPACE_COSINE,
+                .is_normalised = v->old_space == SPACE_COSINE,
                 .position = v->start.position,
         };
 }
@@ -116,12 +118,13 @@ int commit_vector_begin(struct operation *op, const struct commit_vector_start *
         if (v == NULL)
                 return error_set(e, ENOMEM, "no memory for an index");
         v->start = *start;
-        v->config = *start->config;
+        v->config = start->rebuild != NULL ? *start->rebuild : *start->config;
+        v->old_space = start->config->space;
         v->op = op;
         int r = commit_ids_init(&v->ids);
         if (r < 0)
                 return error_set(e, -r, "no random number: %s", strerror(-r));
-        r = read_summary(v, e);
+        r = start->rebuild != NULL ? commit_salvage_begin(v, e) : read_summary(v, e);
         if (r < 0)
                 return r;
         set_rules(v);
@@ -159,6 +162,9 @@ int commit_vector_gather(struct commit_vector *v, const struct commit_row *row, 
         v->rows_pending += !one.is_applied;
         if (one.is_applied && one.is_in_record)
                 id->passed = row->seq_id;
+        id->is_named = 1;
+        if (!one.is_in_record && row->operation != COMMIT_UPDATE)
+                id->ends = row->operation == COMMIT_DELETE ? COMMIT_DIES : COMMIT_LIVES;
         commit_state_apply(id, &one);
         return 0;
 }
@@ -168,7 +174,8 @@ int commit_vector_gather(struct commit_vector *v, const struct commit_row *row, 
 bool commit_vector_has_work(const struct commit_vector *v)
 {
         bool has_position_inside = v->start.catalog->version.metadb < COMMIT_METADB_POSITIONS && v->metadata != NULL;
-        return v->adds.count > 0 || v->updates.count > 0 || v->removals > 0 || (has_position_inside && v->rows_pending > 0);
+        return v->salvage != NULL || v->adds.count > 0 || v->updates.count > 0 || v->removals > 0 ||
+               (has_position_inside && v->rows_pending > 0);
 }
 
 uint64_t commit_vector_recovered(const struct commit_vector *v)
@@ -185,6 +192,9 @@ struct commit_vector *commit_vector_free(struct commit_vector *v)
 {
         if (v == NULL)
                 return NULL;
+        if (v->salvage != NULL)
+                v->metadata = NULL;
+        commit_salvage_clear(v);
         commit_ids_clear(&v->ids);
         commit_jobs_clear(&v->adds);
         commit_jobs_clear(&v->updates);

@@ -26,6 +26,8 @@ struct commit_vector_start {
         const struct hnsw_config *config;    /* copied */
         uint32_t dimension;   /* of the collection, or of its first vector; 0: it has none yet, and no row with a vector comes */
         bool trusts_position; /* rows up to it are passed over: see commit_vector_is_borne_out() */
+        const struct hnsw_config *
+                rebuild; /* NULL; else the index is made anew, with this configuration, of what can be saved of the old one, whose files may be damaged (ops/hnsw/salvage.h) */
         bool has_position; /* of the vector segment: rows up to it are applied, but for what the index is seen to have lost (FORMAT 6.5) */
         uint64_t position;
 };
@@ -53,6 +55,19 @@ int commit_vector_plan(struct commit_vector *v, struct db *db, struct commit_cou
  * trusts_position.
  */
 int commit_vector_is_borne_out(struct commit_vector *v, struct db *db, bool *ret, struct error *e);
+/* What a rebuild has found, after commit_vector_plan(). Vectors of ids that are in no record go. */
+struct commit_saved {
+        uint64_t kept;    /* vectors of the old index */
+        uint64_t logged;  /* … of the log */
+        uint64_t bare;    /* records that were added without a vector: the log still says so */
+        uint64_t orphans; /* vectors of ids that have no record */
+        uint64_t
+                differing; /* of those kept: the log has another vector, of a row that was applied or was passed over: the index counts */
+        const struct salvage *files;
+        const struct text *lost; /* ids of records that have no vector anywhere, in the order of ids */
+        size_t lost_count;
+};
+struct commit_saved commit_vector_saved(const struct commit_vector *v);
 
 /* False: the index is as it should be, and its directory may stay. Before 0.5.6, where the pickle has the position, any row above that is work. */
 bool commit_vector_has_work(const struct commit_vector *v);

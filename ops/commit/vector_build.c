@@ -39,7 +39,7 @@ static int choose_params(const struct building *b, struct hnsw_params *ret)
                                       .dimension = b->v->start.dimension,
                                       .library = b->v->start.catalog->version.rust ? HNSW_RUST : HNSW_PYTHON,
                                       .stage_fd = -1 };
-        if (b->v->metadata == NULL) {
+        if (b->v->metadata == NULL || b->v->salvage != NULL) {
                 if (config->m < 2 || config->m > HNSW_M_MAX || config->ef_construction < 0 || config->ef_construction > INT32_MAX)
                         return error_set(b->e, EOPNOTSUPP, "no index can be built with M %lld and ef_construction %lld",
                                          (long long) config->m, (long long) config->ef_construction);
@@ -54,7 +54,7 @@ static int load_at(const struct building *b, const struct hnsw_params *params, i
                    struct error *found)
 {
         if (segment_fd < 0)
-                return hnsw_new(params, b->v->adds.count, ret, found);
+                return hnsw_new(params, b->v->saved.kept + b->v->adds.count, ret, found);
         return hnsw_load(segment_fd, params, b->v->adds.count, operation_is_cancelled, b->op, ret, found);
 }
 
@@ -68,7 +68,7 @@ static int load(struct building *b)
         int r = choose_params(b, &params);
         if (r < 0)
                 return r;
-        if (v->metadata != NULL) {
+        if (v->metadata != NULL && v->salvage == NULL) {
                 segment_fd = file_open_dir(b->op->dirfd, commit_segment_id(v), &found);
                 if (segment_fd < 0)
                         return commit_vector_damage(v, segment_fd, &found, b->e);
@@ -79,7 +79,7 @@ static int load(struct building *b)
                 r = load_at(b, &params, segment_fd, &b->index, &found);
         }
         if (r < 0)
-                return v->metadata != NULL ? commit_vector_damage(v, r, &found, b->e) : error_set(b->e, -r, "%s", found.text);
+                return segment_fd >= 0 ? commit_vector_damage(v, r, &found, b->e) : error_set(b->e, -r, "%s", found.text);
         struct index_stamps now = index_stamps_read(b->op->dirfd, commit_segment_id(v));
         if (!index_stamps_equal(&now, &v->summary.stamps))
                 return error_set(b->e, EAGAIN, "the index of segment %s changed since it was looked at", commit_segment_id(v));
@@ -142,7 +142,8 @@ static uint64_t power_above(uint64_t n)
 static uint64_t choose_capacity(const struct building *b)
 {
         const struct commit_vector *v = b->v;
-        uint64_t count = hnsw_info(b->index).count, old = v->metadata == NULL ? 0 : v->summary.header.max_elements;
+        bool anew = v->metadata == NULL || v->salvage != NULL;
+        uint64_t count = hnsw_info(b->index).count, old = anew ? 0 : v->summary.header.max_elements;
         double factor = v->config.has_resize_factor ? v->config.resize_factor : 1;
         uint64_t room = v->start.catalog->version.rust ? RUST_CAPACITY : PYTHON_CAPACITY;
         if (old >= count && old > room && old <= UINT32_MAX)
@@ -251,12 +252,19 @@ static int drop(struct building *b)
         return 0;
 }
 
+static int add_saved(struct building *b)
+{
+        return commit_salvage_add(b->v, b->index, b->threads, &b->last_label);
+}
+
 static int run(struct building *b)
 {
-        static int (*const steps[])(struct building *) = { load, check_labels, change, save, save_pickle, drop, check };
+        static int (*const added_to[])(struct building *) = { load, check_labels, change, save, save_pickle, drop, check, NULL };
+        static int (*const made_anew[])(struct building *) = { load, add_saved, change, save, save_pickle, drop, check, NULL };
+        int (*const *step)(struct building *) = b->v->salvage != NULL ? made_anew : added_to;
         int r = operation_progress(b->op, "reading the index", 0, 0);
-        for (size_t i = 0; r == 0 && i < sizeof(steps) / sizeof(steps[0]); i++)
-                r = steps[i](b);
+        for (; r == 0 && *step != NULL; step++)
+                r = (*step)(b);
         if (r == -EINTR && operation_progress(b->op, "cancelling", 0, 0) < 0)
                 return -ECANCELED;
         return r;

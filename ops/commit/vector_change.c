@@ -179,7 +179,7 @@ int commit_vector_change(struct commit_vector *v, struct hnsw *index, struct db 
         struct changing c = { .v = v, .index = index, .next_label = next, .threads = threads, .added = ret, .e = &v->op->error };
         c.log.db = db;
         int r = make_batch(&c);
-        if (r == 0)
+        if (r == 0 && v->salvage == NULL)
                 r = remove_labels(&c);
         if (r == 0)
                 r = each_batch(&c, &v->updates, "changing vectors", read_vector, update_batch);

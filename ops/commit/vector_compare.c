@@ -24,7 +24,7 @@ struct comparing {
         size_t next;        /* the entry that probably has the next record's label */
         uint64_t live;
         int level0_fd, length_fd;
-        unsigned char *stored;
+        float *stored;
         float *logged; /* a copy, aligned; for cosine normalised */
         struct commit_jobs jobs;
         struct error *e;
@@ -102,7 +102,7 @@ static int read_length(const struct comparing *c, uint32_t element, float *ret, 
 {
         uint32_t bits = 0;
         *ret = 0;
-        if (c->v->config.space != SPACE_COSINE)
+        if (c->v->old_space != SPACE_COSINE)
                 return 0;
         int r = file_pread_exact(c->length_fd, &bits, sizeof(bits), (uint64_t) element * sizeof(bits), "length.bin", found);
         bits = le32toh(bits);
@@ -119,18 +119,44 @@ static bool is_same(float a, float b)
    again. */
 static bool is_as_made(const struct comparing *c, const unsigned char *vector, float length)
 {
-        size_t n = c->v->summary.header.dimension;
-        if (c->v->config.space != SPACE_COSINE)
+        size_t n = c->v->start.dimension;
+        if (c->v->old_space != SPACE_COSINE)
                 return false;
         memcpy(c->logged, vector, n * sizeof(float));
-        float norm = hnsw_norm(c->logged, n), stored = 0;
+        float norm = hnsw_norm(c->logged, n);
         hnsw_normalise(c->logged, n, norm, c->logged);
         bool same = is_same(norm, length);
-        for (size_t i = 0; same && i < n; i++) {
-                memcpy(&stored, c->stored + i * sizeof(float), sizeof(float));
-                same = is_same(stored, c->logged[i]);
-        }
+        for (size_t i = 0; same && i < n; i++)
+                same = is_same(c->stored[i], c->logged[i]);
         return same;
+}
+
+static int read_stored(const struct comparing *c, uint32_t entry, float *ret_length, struct error *found)
+{
+        const struct hnsw_header *h = &c->v->summary.header;
+        uint64_t element = c->elements[entry];
+        if (c->v->salvage != NULL)
+                return salvage_vector(c->v->salvage, entry, c->stored, ret_length, found);
+        int r = file_pread_exact(c->level0_fd, c->stored, 4 * (size_t) h->dimension, element * h->record_size + h->data_offset,
+                                 "data_level0.bin", found);
+        return r < 0 ? r : read_length(c, (uint32_t) element, ret_length, found);
+}
+
+/* Of a damaged index: the direction alone can be compared then. */
+static bool is_normless(const struct commit_vector *v, uint32_t entry)
+{
+        return v->salvage != NULL && (v->salvage->marks[entry] & SALVAGE_NORMLESS) != 0;
+}
+
+static float norm_of(const unsigned char *vector, size_t dimension)
+{
+        double sum = 0;
+        for (size_t i = 0; i < dimension; i++) {
+                float value;
+                memcpy(&value, vector + i * sizeof(value), sizeof(value));
+                sum += (double) value * (double) value;
+        }
+        return (float) sqrt(sum);
 }
 
 /* A job's index: twice the id's, and the start whose vector it is. */
@@ -138,17 +164,14 @@ static int compare_row(void *context, const struct commit_log_row *row)
 {
         struct comparing *c = context;
         struct commit_id *id = &c->v->ids.items[row->job->index / COMMIT_STARTS];
-        const struct hnsw_header *h = &c->v->summary.header;
-        uint32_t element = c->elements[id->entry];
         struct error found = { 0 };
         float length = 0;
-        int r = file_pread_exact(c->level0_fd, c->stored, 4 * (size_t) h->dimension, element * h->record_size + h->data_offset,
-                                 "data_level0.bin", &found);
-        if (r == 0)
-                r = read_length(c, element, &length, &found);
+        int r = read_stored(c, id->entry, &length, &found);
         if (r < 0)
                 return commit_vector_damage(c->v, r, &found, c->e);
-        if (clean_vector_equal(c->v->config.space, c->stored, length, row->vector, h->dimension) ||
+        if (is_normless(c->v, id->entry))
+                length = norm_of(row->vector, c->v->start.dimension);
+        if (clean_vector_equal(c->v->old_space, c->stored, length, row->vector, c->v->start.dimension) ||
             is_as_made(c, row->vector, length))
                 id->equal = (id->equal | 1u << row->job->index % COMMIT_STARTS) & 3u;
         return 0;
@@ -213,11 +236,25 @@ static bool has_entries(const struct commit_vector *v)
         return false;
 }
 
+static int compare_saved(struct commit_vector *v, struct db *db, struct error *e)
+{
+        struct comparing c = { .v = v, .elements = v->salvage->record_of, .level0_fd = -1, .length_fd = -1, .e = e };
+        c.stored = calloc(v->start.dimension, sizeof(*c.stored));
+        c.logged = calloc(v->start.dimension, sizeof(*c.logged));
+        int r = c.stored == NULL || c.logged == NULL ? error_set(e, ENOMEM, "no memory for a vector") : compare_vectors(&c, db);
+        free(c.stored);
+        free(c.logged);
+        commit_jobs_clear(&c.jobs);
+        return r;
+}
+
 int commit_vector_compare(struct commit_vector *v, struct db *db, struct error *e)
 {
         struct comparing c = { .v = v, .level0_fd = -1, .length_fd = -1, .e = e };
         if (!has_entries(v))
                 return 0;
+        if (v->salvage != NULL)
+                return compare_saved(v, db, e);
         int r = open_files(&c);
         if (r == 0)
                 r = find_elements(&c);

@@ -3,6 +3,7 @@
 #define OPS_COMMIT_VECTOR_PARTS_H
 
 #include "ops/hnsw/hnsw.h"
+#include "ops/hnsw/salvage.h"
 #include "ops/key_sort.h"
 #include "ops/commit/ids.h"
 #include "ops/commit/state.h"
@@ -19,18 +20,26 @@ struct commit_jobs { /* rows of the log, by seq_id, and numbers of ids */
 
 struct commit_vector {
         struct commit_vector_start start;
-        struct hnsw_config config;
+        struct hnsw_config config; /* of the index that is made */
+        enum hnsw_space old_space; /* of the one that is there */
         struct operation *op;
         struct commit_state_rules rules;
         struct commit_ids ids;
         struct index_summary summary;
-        struct index_metadata *metadata; /* of the old index; NULL: a new one is made */
+        struct index_metadata *metadata; /* of the old index; NULL: a new one is made. Of a rebuild: the salvage's */
         uint64_t rows_pending;           /* above the position */
 
         /* The plan. */
         struct commit_jobs adds, updates; /* the row that has the vector, by seq_id */
         uint64_t removals;                /* labels of the old index that go, those of replaced ids among them */
         uint64_t recovered;               /* ids whose row is not above the position */
+
+        /* Of a rebuild (vector_salvage.c). */
+        struct salvage *salvage; /* NULL: none */
+        bool *keeps;             /* by entry */
+        struct commit_saved saved;
+        struct text *lost;
+        size_t lost_allocated;
 };
 
 static inline const char *commit_segment_id(const struct commit_vector *v)
@@ -40,6 +49,24 @@ static inline const char *commit_segment_id(const struct commit_vector *v)
 
 /* A failure in terms of the index: damage gets the cure, what is the machine's stays what it is. */
 int commit_vector_damage(const struct commit_vector *v, int code, const struct error *found, struct error *e);
+
+/* --- vector_salvage.c: what a rebuild has --- */
+
+/* Reads what is left of the old index. */
+int commit_salvage_begin(struct commit_vector *v, struct error *e);
+
+/* Adds the ids of the pickle to v->ids. */
+int commit_salvage_entries(struct commit_vector *v, struct error *e);
+
+/* What becomes of v->ids.items[i], whose action is decided when the log names it; `s` is the start that counts then. */
+void commit_salvage_id(struct commit_vector *v, size_t i, enum commit_start s);
+
+/* Holds the records against all vectors that there will be. */
+int commit_salvage_records(struct commit_vector *v, struct db *db, struct error *e);
+void commit_salvage_clear(struct commit_vector *v);
+
+/* Adds the vectors that are kept to the empty index, with the labels 1, 2 … in the order of the old ones. The entries of v->metadata get them; those that go, 0. */
+int commit_salvage_add(struct commit_vector *v, struct hnsw *index, unsigned threads, uint64_t *ret_count);
 
 /* --- vector_log.c: rows by their seq_ids --- */
 

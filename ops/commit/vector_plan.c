@@ -63,8 +63,27 @@ static int lost(const struct commit_vector *v, const struct commit_id *id, struc
         return commit_vector_damage(v, -EILSEQ, &found, e);
 }
 
+/* All vectors of the log are added; what the old index had goes nowhere, so that nothing is changed or removed. */
+static int plan_anew(struct commit_vector *v, size_t i, struct commit_counts *counts, struct error *e)
+{
+        struct commit_id *id = &v->ids.items[i];
+        enum commit_start s = id->is_named ? commit_state_decide(id, &v->rules) : COMMIT_KNOWN;
+        commit_salvage_id(v, i, s);
+        counts->ignored += id->is_named ? id->ignored[s] : 0;
+        counts->adds += id->action == COMMIT_PUT;
+        counts->updates += id->action == COMMIT_CHANGE || id->action == COMMIT_REPLACE;
+        counts->deletes += id->action == COMMIT_REMOVE;
+        if (id->action != COMMIT_PUT && id->action != COMMIT_CHANGE && id->action != COMMIT_REPLACE)
+                return 0;
+        v->saved.logged++;
+        v->recovered += v->rules.has_position && (uint64_t) id->vector[s] <= v->rules.position;
+        return commit_jobs_add(&v->adds, (uint64_t) id->vector[s], i, e);
+}
+
 static int plan_id(struct commit_vector *v, size_t i, struct commit_counts *counts, struct error *e)
 {
+        if (v->salvage != NULL)
+                return plan_anew(v, i, counts, e);
         struct commit_id *id = &v->ids.items[i];
         enum commit_start s = commit_state_decide(id, &v->rules);
         uint64_t row = (uint64_t) id->vector[s];
@@ -95,13 +114,15 @@ static int check_still(const struct commit_vector *v, struct error *e)
 int commit_vector_plan(struct commit_vector *v, struct db *db, struct commit_counts *ret, struct error *e)
 {
         struct commit_counts counts = { 0 };
-        int r = find_entries(v);
+        int r = v->salvage != NULL ? commit_salvage_entries(v, e) : find_entries(v);
         if (r == 0)
                 r = commit_vector_compare(v, db, e);
         if (r == 0)
                 r = ask_records(v, db, e);
         for (size_t i = 0; i < v->ids.count && r == 0; i++)
                 r = plan_id(v, i, &counts, e);
+        if (r == 0 && v->salvage != NULL)
+                r = commit_salvage_records(v, db, e);
         if (r == 0)
                 r = commit_jobs_sort(&v->adds, e);
         if (r == 0)
@@ -117,12 +138,14 @@ int commit_vector_plan(struct commit_vector *v, struct db *db, struct commit_cou
 
 static uint64_t element_count(const struct commit_vector *v)
 {
+        if (v->salvage != NULL)
+                return v->saved.kept + v->adds.count;
         return (v->metadata == NULL ? 0 : v->summary.header.count) + v->adds.count;
 }
 
 static uint64_t links_of(const struct commit_vector *v)
 {
-        return v->metadata != NULL                            ? v->summary.header.m
+        return v->metadata != NULL && v->salvage == NULL      ? v->summary.header.m
                : v->config.m > 0 && v->config.m <= HNSW_M_MAX ? (uint64_t) v->config.m
                                                               : 16;
 }
@@ -135,9 +158,10 @@ static uint64_t record_bytes(const struct commit_vector *v)
 /* Lists above level 0 and their sizes: one in M - 1 of the elements has one on average; half as many again are room for luck. */
 static uint64_t list_bytes(const struct commit_vector *v)
 {
-        uint64_t m = links_of(v), old = v->metadata == NULL ? 0 : v->summary.stamps.files[INDEX_LINK_LISTS].size;
-        uint64_t levels = v->adds.count / (m > 1 ? m - 1 : 1) * 3 / 2 + 16;
-        return old + 4 * v->adds.count + levels * (4 * m + 4);
+        bool anew = v->metadata == NULL || v->salvage != NULL;
+        uint64_t m = links_of(v), old = anew ? 0 : v->summary.stamps.files[INDEX_LINK_LISTS].size;
+        uint64_t added = v->saved.kept + v->adds.count, levels = added / (m > 1 ? m - 1 : 1) * 3 / 2 + 16;
+        return old + 4 * added + levels * (4 * m + 4);
 }
 
 static uint64_t pickle_bytes(const struct commit_vector *v)

@@ -315,7 +315,7 @@ static int look_at_pickle(struct salvage *s, int segment_fd, struct error *e)
 {
         CLEANUP(close)
         int fd = file_open_regular(segment_fd, index_file_names[INDEX_PICKLE], NULL, &s->pickle_error);
-        int code = fd < 0 ? fd : index_metadata_read(fd, &s->metadata, &s->pickle_error);
+        int code = fd < 0 ? fd : index_metadata_read(fd, s->start.cancelled, s->start.context, &s->metadata, &s->pickle_error);
         if (code == -ENOENT)
                 s->pickle_error = (struct error){ 0 };
         if (code < 0)

@@ -1,0 +1,204 @@
+/*
+ * A rebuild: each record's vector, from the old index or from the log, and the records that have none.
+ *
+ * What the log says of an id is followed as for any commit (state.h): the index wins for rows at or below the position, but where it lacks the label, or is known to have lost an update. An id
+ * that no row names has what the old index has.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ops/commit/vector_parts.h"
+#include "ops/pieces.h"
+
+#define PROGRESS_ENTRIES 4096u
+
+static const char records_sql[] = "SELECT embedding_id FROM embeddings"
+                                  " WHERE segment_id = ?1 AND embedding_id >= ?2 AND embedding_id IS NOT ?3 ORDER BY embedding_id";
+
+/* --- the old index --- */
+
+int commit_salvage_begin(struct commit_vector *v, struct error *e)
+{
+        const struct hnsw_config *old = v->start.config;
+        struct salvage_start start = { .persist_fd = v->op->dirfd,
+                                       .segment_id = commit_segment_id(v),
+                                       .dimension = v->start.dimension,
+                                       .m = old->m > 0 && old->m <= HNSW_M_MAX ? (uint32_t) old->m : 0,
+                                       .space = old->space,
+                                       .cancelled = operation_is_cancelled,
+                                       .context = v->op };
+        int r = operation_progress(v->op, "reading the index", 0, 0);
+        if (r == 0)
+                r = salvage_read(&start, &v->salvage, e);
+        if (r < 0)
+                return r == -EINTR ? operation_progress(v->op, "reading the index", 0, 0) : r;
+        v->summary.stamps = v->salvage->stamps;
+        v->metadata = v->salvage->metadata;
+        v->saved.files = v->salvage;
+        size_t count = v->metadata == NULL ? 0 : v->metadata->count;
+        v->keeps = calloc(count + 1, sizeof(*v->keeps));
+        return v->keeps == NULL ? error_set(e, ENOMEM, "no memory for %zu ids", count) : 0;
+}
+
+int commit_salvage_entries(struct commit_vector *v, struct error *e)
+{
+        const struct index_metadata *m = v->metadata;
+        int r = 0;
+        for (size_t i = 0; m != NULL && i < m->count && r == 0; i++) {
+                if (i % PROGRESS_ENTRIES == 0)
+                        r = operation_progress(v->op, "reading the index", i, m->count);
+                struct commit_id *id = commit_ids_add(&v->ids, m->entries[i].id, m->entries[i].id_len);
+                if (id == NULL)
+                        return error_set(e, ENOMEM, "no memory for %zu ids", m->count);
+                id->entry = (uint32_t) i;
+        }
+        return r;
+}
+
+/* --- decisions --- */
+
+/* The log has the same vector, and with it the norm that the index has lost. */
+static bool log_has_norm(const struct commit_vector *v, const struct commit_id *id, enum commit_start s)
+{
+        return (v->salvage->marks[id->entry] & SALVAGE_NORMLESS) != 0 && id->vector[s] != 0 && (id->equal >> s & 1u) != 0;
+}
+
+void commit_salvage_id(struct commit_vector *v, size_t i, enum commit_start s)
+{
+        struct commit_id *id = &v->ids.items[i];
+        if (!id->is_named)
+                id->action = id->in_index ? COMMIT_KEEP : COMMIT_LOST;
+        if (id->action != COMMIT_KEEP || !id->in_index)
+                return;
+        if (id->is_named && log_has_norm(v, id, s)) {
+                id->action = COMMIT_PUT;
+                return;
+        }
+        v->keeps[id->entry] = true;
+        v->saved.kept++;
+        v->saved.differing += id->is_named && id->vector[s] != 0 && (id->equal >> s & 1u) == 0;
+}
+
+static bool has_vector(const struct commit_vector *v, const struct commit_id *id)
+{
+        return (id->entry != COMMIT_NO_ENTRY && v->keeps[id->entry]) || id->action == COMMIT_PUT || id->action == COMMIT_CHANGE ||
+               id->action == COMMIT_REPLACE;
+}
+
+/* --- records --- */
+
+struct walking {
+        struct commit_vector *v;
+        sqlite3_value *last; /* NULL before the first row */
+        uint64_t done;
+        struct error *e;
+};
+
+static int bind_failed(const struct walking *w, int rc)
+{
+        return rc == SQLITE_OK ? 0
+                               : error_set(w->e, rc == SQLITE_NOMEM ? ENOMEM : EIO, "reading the records: %s", sqlite3_errstr(rc));
+}
+
+static int bind(void *context, sqlite3_stmt *stmt)
+{
+        struct walking *w = context;
+        const struct text *segment = &w->v->start.collection->metadata->id;
+        int rc = sqlite3_bind_text64(stmt, 1, segment->bytes, segment->len, SQLITE_STATIC, SQLITE_UTF8);
+        if (rc == SQLITE_OK)
+                rc = w->last == NULL ? sqlite3_bind_text(stmt, 2, "", 0, SQLITE_STATIC) : sqlite3_bind_value(stmt, 2, w->last);
+        if (rc == SQLITE_OK && w->last != NULL)
+                rc = sqlite3_bind_value(stmt, 3, w->last);
+        return bind_failed(w, rc);
+}
+
+static int note_lost(struct walking *w, sqlite3_stmt *stmt)
+{
+        struct commit_vector *v = w->v;
+        if (v->saved.lost_count == v->lost_allocated) {
+                size_t most = v->lost_allocated < 16 ? 16 : v->lost_allocated + v->lost_allocated / 2;
+                struct text *lost = reallocarray(v->lost, most, sizeof(*lost));
+                if (lost == NULL)
+                        return error_set(w->e, ENOMEM, "no memory for %zu ids", most);
+                v->lost = lost;
+                v->lost_allocated = most;
+        }
+        int r = db_column_text(stmt, 0, &v->lost[v->saved.lost_count], w->e);
+        v->saved.lost_count += r == 0;
+        return r;
+}
+
+static int take_record(void *context, sqlite3_stmt *stmt)
+{
+        struct walking *w = context;
+        struct commit_vector *v = w->v;
+        const char *bytes;
+        size_t len;
+        /* Copied before it is read, which may convert it. */
+        sqlite3_value *value = sqlite3_value_dup(sqlite3_column_value(stmt, 0));
+        if (value == NULL)
+                return error_set(w->e, ENOMEM, "no memory to read the records");
+        sqlite3_value_free(w->last);
+        w->last = value;
+        int r = operation_progress(v->op, "asking the records", w->done++, 0);
+        if (r < 0)
+                return r;
+        struct commit_id *id = column_bytes(stmt, 0, &bytes, &len) ? commit_ids_find(&v->ids, bytes, len) : NULL;
+        if (id == NULL)
+                return note_lost(w, stmt);
+        id->has_record = 1;
+        if (id->ends == COMMIT_DIES || has_vector(v, id))
+                return 0;
+        if (!id->without_vector)
+                return note_lost(w, stmt);
+        v->saved.bare++;
+        return 0;
+}
+
+/* Vectors of ids that no record has. */
+static void drop_orphans(struct commit_vector *v)
+{
+        for (size_t i = 0; i < v->ids.count; i++) {
+                const struct commit_id *id = &v->ids.items[i];
+                bool has_record = (id->has_record && id->ends != COMMIT_DIES) || id->ends == COMMIT_LIVES;
+                if (has_record || id->entry == COMMIT_NO_ENTRY || !v->keeps[id->entry])
+                        continue;
+                v->keeps[id->entry] = false;
+                v->saved.kept--;
+                v->saved.orphans++;
+        }
+}
+
+int commit_salvage_records(struct commit_vector *v, struct db *db, struct error *e)
+{
+        struct walking w = { .v = v, .e = e };
+        struct pieces pieces;
+        if (v->start.collection->metadata == NULL)
+                return error_set(e, EILSEQ, "the collection has no metadata segment");
+        /* What asking some of them has found out was of use then: now each is asked. */
+        for (size_t i = 0; i < v->ids.count; i++)
+                v->ids.items[i].has_record = 0;
+        pieces_init(&pieces, db);
+        int r = pieces_walk(&pieces, records_sql, bind, take_record, &w, e);
+        sqlite3_value_free(w.last);
+        if (r < 0)
+                return r == -EINTR ? operation_progress(v->op, "asking the records", 0, 0) : r;
+        drop_orphans(v);
+        v->saved.lost = v->lost;
+        return 0;
+}
+
+struct commit_saved commit_vector_saved(const struct commit_vector *v)
+{
+        return v->saved;
+}
+
+void commit_salvage_clear(struct commit_vector *v)
+{
+        for (size_t i = 0; i < v->saved.lost_count; i++)
+                free(v->lost[i].bytes);
+        free(v->lost);
+        free(v->keeps);
+        v->salvage = salvage_free(v->salvage);
+}
