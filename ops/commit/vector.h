@@ -61,8 +61,7 @@ struct commit_saved {
         uint64_t logged;  /* … of the log */
         uint64_t bare;    /* records that were added without a vector: the log still says so */
         uint64_t orphans; /* vectors of ids that have no record */
-        uint64_t
-                differing; /* of those kept: the log has another vector, of a row that was applied or was passed over: the index counts */
+        uint64_t stale;   /* ids of which the index had another vector than the row that was applied last; they get the log's */
         const struct salvage *files;
         const struct text *lost; /* ids of records that have no vector anywhere, in the order of ids */
         size_t lost_count;

@@ -58,10 +58,23 @@ int commit_salvage_entries(struct commit_vector *v, struct error *e)
 
 /* --- decisions --- */
 
-/* The log has the same vector, and with it the norm that the index has lost. */
-static bool log_has_norm(const struct commit_vector *v, const struct commit_id *id, enum commit_start s)
+/* A row that has the same vector, and with it the norm that the index has lost; 0: none. */
+static int64_t row_with_norm(const struct commit_vector *v, const struct commit_id *id)
 {
-        return (v->salvage->marks[id->entry] & SALVAGE_NORMLESS) != 0 && id->vector[s] != 0 && (id->equal >> s & 1u) != 0;
+        int64_t row = 0;
+        if ((v->salvage->marks[id->entry] & SALVAGE_NORMLESS) == 0)
+                return 0;
+        for (enum commit_start s = 0; s < COMMIT_STARTS; s++)
+                if ((id->equal >> s & 1u) != 0 && id->vector[s] != 0)
+                        row = id->vector[s];
+        return row;
+}
+
+/* The index has another vector than the row that was applied last: it is the log's that counts. */
+static bool is_stale(const struct commit_vector *v, const struct commit_id *id, enum commit_start s)
+{
+        return id->in_index && id->action == COMMIT_CHANGE && v->rules.has_position &&
+               (uint64_t) id->vector[s] <= v->rules.position;
 }
 
 void commit_salvage_id(struct commit_vector *v, size_t i, enum commit_start s)
@@ -69,15 +82,17 @@ void commit_salvage_id(struct commit_vector *v, size_t i, enum commit_start s)
         struct commit_id *id = &v->ids.items[i];
         if (!id->is_named)
                 id->action = id->in_index ? COMMIT_KEEP : COMMIT_LOST;
+        v->saved.stale += is_stale(v, id, s);
         if (id->action != COMMIT_KEEP || !id->in_index)
                 return;
-        if (id->is_named && log_has_norm(v, id, s)) {
+        int64_t row = id->is_named ? row_with_norm(v, id) : 0;
+        if (row != 0) {
                 id->action = COMMIT_PUT;
+                id->vector[s] = row;
                 return;
         }
         v->keeps[id->entry] = true;
         v->saved.kept++;
-        v->saved.differing += id->is_named && id->vector[s] != 0 && (id->equal >> s & 1u) == 0;
 }
 
 static bool has_vector(const struct commit_vector *v, const struct commit_id *id)

@@ -83,7 +83,7 @@ int commit_scene_begin(struct commit_scene *s)
         assert_int_equal(s->catalog->collection_count, 1);
         const struct collection *c = &s->catalog->collections[0];
         struct commit_vector_start start = {
-                .catalog = s->catalog, .collection = c, .config = &s->config, .dimension = s->dimension
+                .catalog = s->catalog, .collection = c, .config = &s->config, .dimension = s->dimension, .rebuild = s->rebuild
         };
         index_summary_read(s->dir.sql.fd, c->vector->id.bytes, &summary);
         start.has_position = vector_position(c->vector, &summary, &start.position);

@@ -12,8 +12,9 @@ struct commit_scene {
         struct clean_dir dir;
         struct operation op;
         struct operation_sink sink;
-        struct hnsw_config config; /* l2, M 4, unless a test changes it */
-        uint32_t dimension;        /* 3 */
+        struct hnsw_config config;         /* l2, M 4, unless a test changes it */
+        const struct hnsw_config *rebuild; /* of the index that is made anew; NULL: the old one is added to */
+        uint32_t dimension;                /* 3 */
         struct catalog *catalog;
         struct db *db;
         struct commit_vector *v;
