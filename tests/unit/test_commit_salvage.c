@@ -293,7 +293,7 @@ static void test_spaces(void **state)
         rebuild(s, COUNT_ALL + 2);
         const struct hnsw_params params = { .space = SPACE_L2, .stage_fd = -1 };
         struct hnsw *index = NULL;
-        assert_int_equal(hnsw_load(s->fd, &params, 0, &index, NULL), 0);
+        assert_int_equal(hnsw_load(s->fd, &params, 0, NULL, NULL, &index, NULL), 0);
         assert_int_equal(hnsw_info(index).params.m, INDEX_DIR_M);
         for (int i = 1; i <= COUNT_ALL; i++) {
                 const float *vector = hnsw_vector(index, hnsw_find(index, (uint64_t) i)), *wanted = clean_vector_of(i);
