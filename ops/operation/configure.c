@@ -91,17 +91,6 @@ static int make_plan(struct operation *op, struct plan *plan)
 
 /* The result. */
 
-static struct json_object *setting_json(const struct hnsw_config *config, enum setting s)
-{
-        int64_t value = s == SETTING_EF_SEARCH     ? config->ef_search
-                        : s == SETTING_NUM_THREADS ? config->num_threads
-                        : s == SETTING_BATCH_SIZE  ? config->batch_size
-                                                   : config->sync_threshold;
-        if (s == SETTING_RESIZE_FACTOR)
-                return json_double(config->resize_factor);
-        return value == 0 && s <= SETTING_NUM_THREADS ? NULL : json_object_new_int64(value); /* 0: unknown, or the machine's */
-}
-
 static struct json_object *purge_json(enum purge_setting setting)
 {
         return setting == PURGE_ON || setting == PURGE_OFF ? json_object_new_boolean(setting == PURGE_ON) : NULL;

@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "ops/json.h"
+
 #define MINIMUM_PYTHON 3 /* of batch_size and sync_threshold: hnsw_params.py of 0.4.0 to 0.6.3 */
 
 const struct setting_names setting_names[SETTING_COUNT] = {
@@ -146,4 +148,15 @@ bool hnsw_config_same(const struct hnsw_config *a, const struct hnsw_config *b)
                same_real(a->resize_factor, b->resize_factor) && a->has_batch_size == b->has_batch_size &&
                (!a->has_batch_size || a->batch_size == b->batch_size) && a->sync_threshold == b->sync_threshold &&
                (a->source == CONFIG_UNSUPPORTED) == (b->source == CONFIG_UNSUPPORTED);
+}
+
+struct json_object *setting_json(const struct hnsw_config *config, enum setting s)
+{
+        struct hnsw_config copy = *config;
+        if (setting_names[s].type == SETTING_REAL)
+                return json_double(config->resize_factor);
+        if (setting_names[s].type == SETTING_NAME)
+                return json_string(hnsw_space_name(config->space));
+        int64_t value = *integer_of(&copy, s);
+        return value == 0 && s <= SETTING_NUM_THREADS ? NULL : json_object_new_int64(value);
 }

@@ -4,6 +4,7 @@
 #ifndef OPS_OPERATION_CONFIGURE_SETTINGS_H
 #define OPS_OPERATION_CONFIGURE_SETTINGS_H
 
+#include <json-c/json.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -58,6 +59,9 @@ unsigned settings_reduce(struct settings *settings, const struct hnsw_config *no
 
 /* What `now` becomes with them. */
 struct hnsw_config settings_apply(const struct settings *settings, const struct hnsw_config *now);
+
+/* Its value, for results; NULL (JSON null) where it is unknown, or as many as the machine has. */
+struct json_object *setting_json(const struct hnsw_config *config, enum setting s);
 
 /* Whether Chroma would do the same with both: where they come from doesn't count. */
 bool hnsw_config_same(const struct hnsw_config *a, const struct hnsw_config *b);
