@@ -82,7 +82,7 @@ const struct node_type tree_collection = {
         .sources = FROM_DATABASE | FROM_COLLECTION_INDEX,
         .entries = ENTRIES(
                 FILE_ROW("info.json", FROM_DATABASE | FROM_COLLECTION_INDEX, .show = show_collection_info), STREAM_ROW("wal.jsonl"),
-                COLLECTION_CONTROL("commit"), COLLECTION_CONTROL("clean"),
+                COLLECTION_CONTROL("commit"), COLLECTION_CONTROL("clean"), COLLECTION_CONTROL("rebuild-hnsw"),
                 DIR_ROW("config", FROM_DATABASE, .present = is_collection,
                         .entries = ENTRIES(FIXED_PARAMETER("space"), FIXED_PARAMETER("m"), FIXED_PARAMETER("ef_construction"),
                                            PARAMETER("ef_search"), PARAMETER("num_threads"), PARAMETER("resize_factor"),

@@ -14,6 +14,7 @@
 void commit_outcome_clear(struct commit_outcome *outcome)
 {
         json_object_put(outcome->collection);
+        json_object_put(outcome->rebuilt);
         (void) commit_rejects_free(outcome->rejects);
         *outcome = (struct commit_outcome){ 0 };
 }
@@ -26,6 +27,16 @@ static int describe(struct commit_plan *plan, struct commit_outcome *outcome)
                 return 0;
         outcome->collection = operation_collection_json(plan->collection);
         return outcome->collection == NULL ? error_set(e, ENOMEM, "no memory for the result") : 0;
+}
+
+static int tell_rebuild(struct commit_plan *plan, struct commit_outcome *outcome)
+{
+        if (plan->session->rebuild == NULL)
+                return 0;
+        outcome->rebuilt = commit_plan_rebuilt(plan);
+        if (outcome->rebuilt == NULL)
+                return error_set(&plan->session->op->error, ENOMEM, "no memory for the result");
+        return plan->session->op->command->dry_run ? 0 : commit_plan_refuse_lost(plan);
 }
 
 static void tell_plan(struct commit_plan *plan, struct commit_outcome *outcome)
@@ -96,6 +107,8 @@ static int prepare(struct commit_plan *plan, struct db *db, struct commit_switch
                 r = stage(plan, db, ret);
         if (r == 0 && commit_rejects_count(plan->rejects) > 0)
                 r = commit_rejects_write(plan->rejects, db, op->state, &written, &op->error);
+        if (r == 0 && plan->session->rebuild != NULL)
+                r = commit_plan_write_lost(plan);
         return r;
 }
 
@@ -135,6 +148,8 @@ static int use_plan(struct commit_plan *plan, struct db **db, struct commit_outc
 {
         struct commit_session *session = plan->session;
         int r = session->strict ? refuse_rejects(plan) : 0;
+        if (r == 0)
+                r = tell_rebuild(plan, outcome);
         if (r < 0)
                 return r;
         if (commit_plan_has_work(plan) && !session->op->command->dry_run)

@@ -10,11 +10,17 @@
 
 #include "ops/commit/metadata.h"
 #include "ops/commit/reject.h"
+#include "ops/operation/configure_settings.h"
 #include "ops/operation/operation.h"
 
 #define COLLECTION_ID_SIZE 37
 
 struct commit_log;
+
+struct commit_rebuild { /* the index of the collection is made anew: see vector.h */
+        struct settings settings;
+        bool salvage; /* also when records are left without a vector */
+};
 
 struct commit_session {
         struct operation *op;
@@ -22,8 +28,9 @@ struct commit_session {
         uint32_t counter;        /* db_change_counter() before it was read */
         bool fresh; /* what it says of collections that were not committed yet is still so, as long as the counter is that */
         struct commit_log *log;
-        bool strict;      /* rows that can't be applied refuse the collection */
-        unsigned threads; /* 0: as many as the machine has */
+        const struct commit_rebuild *rebuild; /* NULL: none */
+        bool strict;                          /* rows that can't be applied refuse the collection */
+        unsigned threads;                     /* 0: as many as the machine has */
 };
 
 int commit_session_init(struct commit_session *session, struct operation *op);
@@ -44,6 +51,7 @@ struct commit_outcome { /* of a collection */
         struct commit_counts vectors; /* of the vector segment */
         uint64_t recovered;           /* vectors that Chroma had applied and lost */
         struct commit_rejects *rejects;
+        struct json_object *rebuilt;                                 /* what a rebuild has found, as in rebuild.h; NULL otherwise */
         char old_id[COLLECTION_ID_SIZE], new_id[COLLECTION_ID_SIZE]; /* of the vector segment; "": it keeps it */
         bool had_dir, dir_left;                                      /* the old directory; it is still there */
         uint64_t memory, disk;                                       /* bytes at most */

@@ -60,6 +60,8 @@ static int read_config(struct commit_plan *plan, struct db *db)
         db_end(db);
         if (r == 0)
                 r = hnsw_config_effective(&plan->rules.version, &detail, &plan->config, e);
+        if (r == 0 && plan->session->rebuild != NULL)
+                r = configure_change_make(&plan->rules.version, &detail, &plan->session->rebuild->settings, &plan->change, e);
         collection_detail_clear(&detail);
         if (r == 0 && plan->config.source == CONFIG_UNSUPPORTED)
                 return error_set(e, EILSEQ, "the collection's index is of a kind that is no local HNSW index");
@@ -76,9 +78,26 @@ static int take_position(uint64_t position, const char *which, int64_t *ret, str
         return 0;
 }
 
+/* A rebuild of an index whose position is lost takes that of the records: rows up to there were written to it, or are lost with it. */
+static int take_positions(struct commit_plan *plan, bool has_vector, uint64_t vector)
+{
+        const struct segment *metadata = plan->collection->metadata;
+        struct error *e = &plan->session->op->error;
+        plan->has_record_position = metadata->has_position;
+        int r = metadata->has_position ? take_position(metadata->position, "metadata", &plan->record_position, e) : 0;
+        bool lost = !has_vector && plan->session->rebuild != NULL && metadata->has_position;
+        plan->has_vector_position = has_vector || lost;
+        if (r == 0 && plan->has_vector_position)
+                r = take_position(has_vector ? vector : metadata->position, "vector", &plan->vector_position, e);
+        plan->rules.vector_position = plan->vector_position;
+        plan->rules.metadata_position = plan->record_position;
+        plan->passed = plan->vector_position < plan->record_position ? plan->vector_position : plan->record_position;
+        return r;
+}
+
 static int read_positions(struct commit_plan *plan)
 {
-        const struct segment *vector = plan->collection->vector, *metadata = plan->collection->metadata;
+        const struct segment *vector = plan->collection->vector;
         struct operation *op = plan->session->op;
         struct index_summary summary = { 0 };
         struct index_metadata *metadata_read = NULL;
@@ -88,18 +107,13 @@ static int read_positions(struct commit_plan *plan)
         (void) index_metadata_free(metadata_read);
         if (summary.damage.code != 0) {
                 int damage = commit_index_damage(op, vector->id.bytes, &summary.damage);
+                if (damage == -EILSEQ && plan->session->rebuild != NULL)
+                        return take_positions(plan, false, 0);
                 plan->cure = damage == -EILSEQ ? "rebuild-hnsw" : NULL;
                 return damage;
         }
-        plan->has_vector_position = vector_position(vector, &summary, &position);
-        int r = plan->has_vector_position ? take_position(position, "vector", &plan->vector_position, &op->error) : 0;
-        plan->has_record_position = metadata->has_position;
-        if (r == 0 && metadata->has_position)
-                r = take_position(metadata->position, "metadata", &plan->record_position, &op->error);
-        plan->rules.vector_position = plan->vector_position;
-        plan->rules.metadata_position = plan->record_position;
-        plan->passed = plan->vector_position < plan->record_position ? plan->vector_position : plan->record_position;
-        return r;
+        bool has_position = vector_position(vector, &summary, &position);
+        return take_positions(plan, has_position, position);
 }
 
 /* A collection without a dimension gets that of its first vector. */
@@ -221,6 +235,8 @@ static bool moves_vector(const struct commit_plan *plan)
 {
         bool in_table = plan->rules.version.embeddings_queue >= QUEUE_CONFIG || plan->collection->vector->has_position;
         bool indexed = plan->vector != NULL && commit_vector_stamps(plan->vector)->files[INDEX_PICKLE].present;
+        if (commit_plan_vector_target(plan) == 0)
+                return false;
         return in_table && (plan->builds || (indexed && plan->last > plan->vector_position));
 }
 
@@ -255,6 +271,7 @@ int commit_plan_begin_vector(struct commit_plan *plan, bool trusts_position)
         struct commit_vector_start start = { .catalog = plan->session->catalog,
                                              .collection = plan->collection,
                                              .config = &plan->config,
+                                             .rebuild = plan->session->rebuild != NULL ? &plan->change.after : NULL,
                                              .dimension = plan->rules.dimension,
                                              .trusts_position = trusts_position,
                                              .has_position = plan->has_vector_position,
@@ -265,6 +282,8 @@ int commit_plan_begin_vector(struct commit_plan *plan, bool trusts_position)
         return r;
 }
 
+static const struct commit_runs no_rows;
+
 static int make_plan(struct commit_plan *plan, struct db *db)
 {
         struct commit_session *session = plan->session;
@@ -273,8 +292,10 @@ static int make_plan(struct commit_plan *plan, struct db *db)
                 r = commit_session_catch_up(session, db, plan->counter);
         if (r == 0)
                 r = find_collection(plan);
-        if (r < 0 || plan->runs == NULL)
+        if (r < 0 || (plan->runs == NULL && session->rebuild == NULL))
                 return r;
+        if (plan->runs == NULL)
+                plan->runs = &no_rows;
         r = read_config(plan, db);
         if (r == 0)
                 r = read_positions(plan);
@@ -300,11 +321,12 @@ int commit_plan_make(struct commit_session *session, struct db *db, const char *
 
 bool commit_plan_has_work(const struct commit_plan *plan)
 {
-        return plan->builds || plan->moves_vector || plan->moves_record;
+        return plan->builds || plan->moves_vector || plan->moves_record || plan->change.count > 0;
 }
 
 void commit_plan_clear(struct commit_plan *plan)
 {
         plan->vector = commit_vector_free(plan->vector);
         plan->rejects = commit_rejects_free(plan->rejects);
+        configure_change_clear(&plan->change);
 }

@@ -7,6 +7,7 @@
 #include "ops/commit/collection.h"
 #include "ops/commit/switch.h"
 #include "ops/commit/vector.h"
+#include "ops/operation/configure_store.h"
 
 /* Where the rows of each collection are in the log (log.c). */
 
@@ -72,6 +73,7 @@ struct commit_plan {
         struct commit_row_rules rules;
         bool gives_dimension; /* the log does, the collection has none */
         struct hnsw_config config;
+        struct configure_change change;        /* of a rebuild: of the configuration */
         struct commit_vector *vector;          /* NULL: no rows, or no dimension */
         struct commit_counts vectors, records; /* records: of dry_run */
         struct commit_rejects *rejects;        /* those that are passed */
@@ -95,6 +97,17 @@ uint64_t commit_rows_hash(uint64_t hash, const struct commit_row *row); /* 0 bef
 bool commit_plan_has_work(const struct commit_plan *plan);
 int64_t commit_plan_vector_target(const struct commit_plan *plan); /* its position afterwards */
 void commit_plan_clear(struct commit_plan *plan);
+
+/* A rebuild (plan_rebuild.c). */
+
+/* What it finds and makes, as rebuild.h says. NULL without memory. */
+struct json_object *commit_plan_rebuilt(const struct commit_plan *plan);
+
+/* -EILSEQ when records would be left without a vector, unless that was allowed. */
+int commit_plan_refuse_lost(const struct commit_plan *plan);
+
+/* Adds the records that are left without a vector to LOST_FILE, synced. */
+int commit_plan_write_lost(const struct commit_plan *plan);
 
 static inline __attribute__((unused)) void commit_plan_clear_cleanup(struct commit_plan *plan)
 {

@@ -144,6 +144,8 @@ static int change(struct commit_plan *plan, struct write_db *w, struct commit_sw
                 r = check_counter(plan, w);
         if (r == 0)
                 r = write_records(plan, w, exact, ret);
+        if (r == 0 && plan->change.count > 0)
+                r = configure_change_write(w, &plan->rules.version, plan->collection, &plan->change, error_of(plan));
         if (r == 0)
                 r = write_vectors(plan, w, s);
         return r < 0 ? r : operation_progress(plan->session->op, "committing", 0, 0);

@@ -99,6 +99,7 @@ static struct json_object *describe(const struct commit_outcome *outcome)
             json_add(object, "position", outcome->has_position ? json_object_new_int64(outcome->position) : NULL) < 0 ||
             add_counts(object, "records", &outcome->records) < 0 || add_counts(object, "vectors", &outcome->vectors) < 0 ||
             add(object, "recovered", number(outcome->recovered)) < 0 || add_rejected(object, outcome->rejects) < 0 ||
+            (outcome->rebuilt != NULL && add(object, "rebuild", json_object_get(outcome->rebuilt)) < 0) ||
             add_segment(object, outcome) < 0 || add_estimate(object, outcome->memory, outcome->disk, outcome->seconds) < 0 ||
             json_add(object, "reason", string_or_null(outcome->reason.text)) < 0 ||
             json_add(object, "cure", string_or_null(outcome->cure)) < 0)

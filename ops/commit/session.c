@@ -8,7 +8,8 @@
 int commit_session_init(struct commit_session *session, struct operation *op)
 {
         *session = (struct commit_session){ .op = op, .log = commit_log_new() };
-        session->strict = command_option(op->command, "strict")->flag;
+        const struct option_value *strict = command_option_or_null(op->command, "strict");
+        session->strict = strict != NULL && strict->flag;
         session->threads = (unsigned) command_option(op->command, "threads")->count;
         return session->log == NULL ? error_set(&op->error, ENOMEM, "no memory for a commit") : 0;
 }

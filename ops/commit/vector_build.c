@@ -282,7 +282,8 @@ int commit_vector_build(struct commit_vector *v, struct operation *op, struct db
 {
         struct building b = { .v = v, .op = op, .db = db, .dirfd = dirfd, .position = position, .e = &op->error };
         b.threads = thread_count(threads);
-        if (position == 0 || position > INT64_MAX)
+        bool keeps_position = v->start.catalog->version.metadb < COMMIT_METADB_POSITIONS;
+        if ((position == 0 && (keeps_position || v->salvage == NULL)) || position > INT64_MAX)
                 return error_set(&op->error, EINVAL, "an index can't be at position %llu", (unsigned long long) position);
         if (v->start.dimension == 0)
                 return error_set(&op->error, EINVAL, "an index needs a dimension");

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ops/commit/commit.h"
+#include "ops/commit/rebuild.h"
 #include "ops/operation/backup.h"
 #include "ops/operation/clean.h"
 #include "ops/operation/clean_orphans.h"
@@ -14,8 +15,9 @@
 #include "ops/operation/tidy.h"
 
 const struct operation_type *const operation_types[] = {
-        &operation_backup,        &operation_commit,    &operation_clean, &operation_rebuild_fts,
-        &operation_clean_orphans, &operation_configure, &operation_tidy,  NULL,
+        &operation_backup,      &operation_commit,       &operation_clean,
+        &operation_rebuild_fts, &operation_rebuild_hnsw, &operation_clean_orphans,
+        &operation_configure,   &operation_tidy,         NULL,
 };
 
 const struct operation_type *operation_find(const char *name)

@@ -1,0 +1,172 @@
+/* What a rebuild finds, as a result and as a file. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ops/commit/plan.h"
+#include "ops/commit/rebuild.h"
+#include "ops/hnsw/salvage.h"
+#include "ops/json.h"
+#include "ops/operation/own_file.h"
+
+DEFINE_CLEANUP(struct json_object *, json_object_put)
+
+static const struct own_file lost_file = { LOST_FILE, STAGE_TEMPORARY "lost" };
+
+static int add(struct json_object *object, const char *key, struct json_object *value)
+{
+        return value == NULL ? -ENOMEM : json_add(object, key, value);
+}
+
+static int add_parameters(struct json_object *object, const struct commit_plan *plan)
+{
+        struct json_object *parameters = json_object_new_object();
+        const struct settings *asked = &plan->session->rebuild->settings;
+        int r = add(object, "parameters", parameters);
+        for (enum setting s = 0; r == 0 && s < SETTING_COUNT; s++) {
+                if (!asked->given[s])
+                        continue;
+                struct json_object *pair = json_object_new_object();
+                r = add(parameters, setting_names[s].option, pair);
+                if (r == 0)
+                        r = json_add(pair, "before", setting_json(&plan->change.before, s));
+                if (r == 0)
+                        r = json_add(pair, "after", setting_json(&plan->change.after, s));
+        }
+        return r;
+}
+
+static int add_lost(struct json_object *object, const struct commit_saved *saved)
+{
+        struct json_object *ids = json_object_new_array();
+        int r = add(object, "lost_ids", ids);
+        for (size_t i = 0; r == 0 && i < saved->lost_count && i < LOST_LISTED_MAX; i++) {
+                struct json_object *id = json_text(&saved->lost[i]);
+                if (id == NULL || json_object_array_add(ids, id) < 0) {
+                        json_object_put(id);
+                        r = -ENOMEM;
+                }
+        }
+        return r < 0 ? r : json_add(object, "lost_file", saved->lost_count == 0 ? NULL : json_string(STATE_DIR "/" LOST_FILE));
+}
+
+static int add_damage(struct json_object *object, const struct salvage *files)
+{
+        struct json_object *list = json_object_new_array();
+        const struct error *found[] = { &files->pickle_error, &files->records_error };
+        int r = add(object, "damage", list);
+        for (size_t i = 0; r == 0 && i < 2; i++) {
+                struct json_object *sentence = found[i]->code == 0 ? NULL : json_string(found[i]->text);
+                if (sentence != NULL && json_object_array_add(list, sentence) < 0) {
+                        json_object_put(sentence);
+                        r = -ENOMEM;
+                }
+        }
+        return r;
+}
+
+static uint64_t size_of(const struct index_stamps *stamps)
+{
+        uint64_t size = 0;
+        for (int i = 0; i < INDEX_FILE_COUNT; i++)
+                size += stamps->files[i].size;
+        return size;
+}
+
+static int add_numbers(struct json_object *object, const struct commit_saved *saved)
+{
+        const struct salvage *files = saved->files;
+        const struct {
+                const char *name;
+                uint64_t number;
+        } numbers[] = {
+                { "kept", saved->kept },         { "from_log", saved->logged }, { "without_vector", saved->bare },
+                { "lost", saved->lost_count },   { "orphans", saved->orphans }, { "stale", saved->stale },
+                { "doubtful", files->doubtful }, { "impossible", files->bad },  { "normalised", files->normless },
+                { "unlisted", files->unlisted }, { "deleted", files->deleted }, { "size_before", size_of(&files->stamps) },
+        };
+        int r = 0;
+        for (size_t i = 0; r == 0 && i < sizeof(numbers) / sizeof(numbers[0]); i++)
+                r = add(object, numbers[i].name, json_object_new_uint64(numbers[i].number));
+        return r;
+}
+
+struct json_object *commit_plan_rebuilt(const struct commit_plan *plan)
+{
+        CLEANUP(json_object_put)
+        struct json_object *object = json_object_new_object();
+        struct commit_saved saved = { 0 };
+        int r = object == NULL ? -ENOMEM : add_parameters(object, plan);
+        if (plan->vector != NULL) {
+                saved = commit_vector_saved(plan->vector);
+                if (r == 0)
+                        r = add_numbers(object, &saved);
+                if (r == 0)
+                        r = add_lost(object, &saved);
+                if (r == 0)
+                        r = add_damage(object, saved.files);
+        }
+        return r < 0 ? NULL : TAKE(object);
+}
+
+int commit_plan_refuse_lost(const struct commit_plan *plan)
+{
+        if (plan->vector == NULL || plan->session->rebuild->salvage)
+                return 0;
+        struct commit_saved saved = commit_vector_saved(plan->vector);
+        if (saved.lost_count == 0)
+                return 0;
+        return error_set(
+                &plan->session->op->error, EILSEQ,
+                "%zu record%s no vector anywhere, neither in the index nor in the log; the first is %.200s: salvage=1 rebuilds "
+                "the index without them",
+                saved.lost_count, saved.lost_count == 1 ? " has" : "s have", saved.lost[0].bytes);
+}
+
+/* The file. */
+
+static struct json_object *lost_line(const struct commit_plan *plan, const struct text *id, const char *now)
+{
+        CLEANUP(json_object_put)
+        struct json_object *line = json_object_new_object();
+        if (line == NULL || add(line, "time", json_string(now)) < 0 || add(line, "collection", json_string(plan->id)) < 0 ||
+            add(line, "segment", json_string(plan->collection->vector->id.bytes)) < 0 || add(line, "id", json_text(id)) < 0)
+                return NULL;
+        return TAKE(line);
+}
+
+static int write_line(const struct commit_plan *plan, int fd, const struct text *id, const char *now, struct error *e)
+{
+        CLEANUP(json_object_put)
+        struct json_object *line = lost_line(plan, id, now);
+        const char *text = line == NULL ? NULL : json_object_to_json_string_ext(line, JSON_C_TO_STRING_PLAIN);
+        if (text == NULL)
+                return error_set(e, ENOMEM, "no memory for a line of " LOST_FILE);
+        int r = own_file_write(&lost_file, fd, text, strlen(text), e);
+        return r < 0 ? r : own_file_write(&lost_file, fd, "\n", 1, e);
+}
+
+int commit_plan_write_lost(const struct commit_plan *plan)
+{
+        struct operation *op = plan->session->op;
+        struct commit_saved saved = { 0 };
+        CLEANUP(close)
+        int fd = -1;
+        uint64_t size = 0;
+        char now[32];
+        time_t seconds = time(NULL);
+        struct tm tm;
+        if (plan->vector != NULL)
+                saved = commit_vector_saved(plan->vector);
+        if (saved.lost_count == 0)
+                return 0;
+        (void) strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &tm));
+        fd = own_file_open(&lost_file, op->state, &size, &op->error);
+        int r = fd < 0 ? fd : 0;
+        for (size_t i = 0; r == 0 && i < saved.lost_count; i++)
+                r = write_line(plan, fd, &saved.lost[i], now, &op->error);
+        return r < 0 ? r : own_file_sync(&lost_file, fd, &op->error);
+}
