@@ -78,14 +78,21 @@ static int take_position(uint64_t position, const char *which, int64_t *ret, str
         return 0;
 }
 
+/* Where nothing was ever written no position is lost: then the log is whole, which says more than a position would. Before 0.5.6 the position goes with the directory. */
+static bool was_persisted(const struct commit_plan *plan, enum index_stage stage)
+{
+        return stage == INDEX_PERSISTED || stage == INDEX_INCOMPLETE ||
+               (stage != INDEX_UNPERSISTED && plan->rules.version.embeddings_queue < QUEUE_CONFIG);
+}
+
 /* A rebuild of an index whose position is lost takes that of the records: rows up to there were written to it, or are lost with it. */
-static int take_positions(struct commit_plan *plan, bool has_vector, uint64_t vector)
+static int take_positions(struct commit_plan *plan, bool has_vector, uint64_t vector, enum index_stage stage)
 {
         const struct segment *metadata = plan->collection->metadata;
         struct error *e = &plan->session->op->error;
         plan->has_record_position = metadata->has_position;
         int r = metadata->has_position ? take_position(metadata->position, "metadata", &plan->record_position, e) : 0;
-        bool lost = !has_vector && plan->session->rebuild != NULL && metadata->has_position;
+        bool lost = !has_vector && plan->session->rebuild != NULL && metadata->has_position && was_persisted(plan, stage);
         plan->has_vector_position = has_vector || lost;
         if (r == 0 && plan->has_vector_position)
                 r = take_position(has_vector ? vector : metadata->position, "vector", &plan->vector_position, e);
@@ -108,12 +115,12 @@ static int read_positions(struct commit_plan *plan)
         if (summary.damage.code != 0) {
                 int damage = commit_index_damage(op, vector->id.bytes, &summary.damage);
                 if (damage == -EILSEQ && plan->session->rebuild != NULL)
-                        return take_positions(plan, false, 0);
+                        return take_positions(plan, false, 0, INDEX_INCOMPLETE);
                 plan->cure = damage == -EILSEQ ? "rebuild-hnsw" : NULL;
                 return damage;
         }
         bool has_position = vector_position(vector, &summary, &position);
-        return take_positions(plan, has_position, position);
+        return take_positions(plan, has_position, position, summary.stage);
 }
 
 /* A collection without a dimension gets that of its first vector. */
@@ -224,9 +231,19 @@ static int read_rows(struct commit_plan *plan, struct db *db, struct reading *x)
 
 /* What is to be done. */
 
+/* A position above the whole log would have Chroma pass over all that comes next (FORMAT R1); that of the records, where it is not, says as well what the new index has. */
+static int64_t vector_base(const struct commit_plan *plan)
+{
+        const struct catalog *c = plan->session->catalog;
+        bool is_wrong = plan->session->rebuild != NULL && c->has_queue_max && plan->vector_position > c->queue_max;
+        is_wrong = is_wrong && plan->record_position > 0 && plan->record_position <= c->queue_max;
+        return is_wrong ? plan->record_position : plan->vector_position;
+}
+
 int64_t commit_plan_vector_target(const struct commit_plan *plan)
 {
-        return plan->vector_position > plan->last ? plan->vector_position : plan->last;
+        int64_t base = vector_base(plan);
+        return base > plan->last ? base : plan->last;
 }
 
 /* Without an index the position stays where it is, though clean then keeps the rows: a position without an index says that the index was lost (FORMAT 7, "Row ahead of files"), so that
@@ -263,11 +280,21 @@ static int plan_rows(struct commit_plan *plan, struct db *db)
         return r;
 }
 
+/* Its parameters would be changed, and the vectors would stay as they are. */
+static int check_unmeasured(const struct commit_plan *plan)
+{
+        struct operation *op = plan->session->op;
+        struct index_stamps stamps = index_stamps_read(op->dirfd, plan->collection->vector->id.bytes);
+        if (plan->session->rebuild == NULL || !stamps.files[INDEX_PICKLE].present)
+                return 0;
+        return error_set(&op->error, EILSEQ, "the collection has an index, but table collections does not say its dimension");
+}
+
 int commit_plan_begin_vector(struct commit_plan *plan, bool trusts_position)
 {
         struct operation *op = plan->session->op;
         if (!plan->rules.has_dimension)
-                return 0;
+                return check_unmeasured(plan);
         struct commit_vector_start start = { .catalog = plan->session->catalog,
                                              .collection = plan->collection,
                                              .config = &plan->config,
@@ -277,7 +304,7 @@ int commit_plan_begin_vector(struct commit_plan *plan, bool trusts_position)
                                              .has_position = plan->has_vector_position,
                                              .position = (uint64_t) plan->vector_position };
         int r = commit_vector_begin(op, &start, &plan->vector);
-        if (r == -EILSEQ)
+        if (r == -EILSEQ && plan->session->rebuild == NULL)
                 plan->cure = "rebuild-hnsw";
         return r;
 }

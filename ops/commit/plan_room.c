@@ -90,19 +90,21 @@ static double growing_seconds(const struct commit_plan *plan, double elements)
         return elements * (ef > m ? ef : m) * look * (M_SHARE + m / M_UNIT) * pow(elements / USUAL_ELEMENTS, GROWTH);
 }
 
-/* length.bin has 4 bytes for each, and for some that are none yet. */
+/* length.bin has 4 bytes for each, and for some that are none yet. What is made anew begins with none. */
 static double old_elements(const struct commit_plan *plan)
 {
-        return (double) commit_vector_stamps(plan->vector)->files[INDEX_LENGTH].size / 4;
+        return plan->session->rebuild != NULL ? 0 : (double) commit_vector_stamps(plan->vector)->files[INDEX_LENGTH].size / 4;
 }
 
 static double index_seconds(const struct commit_plan *plan)
 {
-        double old = old_elements(plan), all = old + (double) plan->vectors.adds;
+        struct commit_saved saved = commit_vector_saved(plan->vector);
+        double old = old_elements(plan);
+        double all = old + (double) (plan->session->rebuild != NULL ? saved.kept + saved.logged : plan->vectors.adds);
         double adding = growing_seconds(plan, all) - growing_seconds(plan, old);
         double update = UPDATE_INSERTIONS * (growing_seconds(plan, all + 1) - growing_seconds(plan, all));
-        return adding / thread_count(plan) + (double) plan->vectors.updates * update +
-               (double) commit_vector_disk(plan->vector) / BYTES_PER_SECOND;
+        double updates = plan->session->rebuild != NULL ? 0 : (double) plan->vectors.updates;
+        return adding / thread_count(plan) + updates * update + (double) commit_vector_disk(plan->vector) / BYTES_PER_SECOND;
 }
 
 static double seconds(const struct commit_plan *plan)
