@@ -83,10 +83,19 @@ static int add_numbers(struct json_object *object, const struct commit_saved *sa
                 const char *name;
                 uint64_t number;
         } numbers[] = {
-                { "kept", saved->kept },         { "from_log", saved->logged }, { "without_vector", saved->bare },
-                { "lost", saved->lost_count },   { "orphans", saved->orphans }, { "stale", saved->stale },
-                { "doubtful", files->doubtful }, { "impossible", files->bad },  { "normalised", files->normless },
-                { "unlisted", files->unlisted }, { "deleted", files->deleted }, { "size_before", size_of(&files->stamps) },
+                { "kept", saved->kept },
+                { "from_log", saved->logged },
+                { "without_vector", saved->bare },
+                { "lost", saved->lost_count },
+                { "orphans", saved->orphans },
+                { "stale", saved->stale },
+                { "doubtful", files->doubtful },
+                { "uncounted", saved->uncounted },
+                { "impossible", files->bad },
+                { "normalised", files->normless },
+                { "unlisted", files->unlisted },
+                { "deleted", files->deleted },
+                { "size_before", size_of(&files->stamps) },
         };
         int r = 0;
         for (size_t i = 0; r == 0 && i < sizeof(numbers) / sizeof(numbers[0]); i++)

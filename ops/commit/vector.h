@@ -57,11 +57,12 @@ int commit_vector_plan(struct commit_vector *v, struct db *db, struct commit_cou
 int commit_vector_is_borne_out(struct commit_vector *v, struct db *db, bool *ret, struct error *e);
 /* What a rebuild has found, after commit_vector_plan(). Vectors of ids that are in no record go. */
 struct commit_saved {
-        uint64_t kept;    /* vectors of the old index */
-        uint64_t logged;  /* … of the log */
-        uint64_t bare;    /* records that were added without a vector: the log still says so */
-        uint64_t orphans; /* vectors of ids that have no record */
-        uint64_t stale;   /* ids of which the index had another vector than the row that was applied last; they get the log's */
+        uint64_t kept;      /* vectors of the old index */
+        uint64_t logged;    /* … of the log */
+        uint64_t bare;      /* records that were added without a vector: the log still says so */
+        uint64_t orphans;   /* vectors of ids that have no record */
+        uint64_t stale;     /* ids of which the index had another vector than the row that was applied last; they get the log's */
+        uint64_t uncounted; /* of those kept, which stood behind the header's count, and no row bears them out */
         const struct salvage *files;
         const struct text *lost; /* ids of records that have no vector anywhere, in the order of ids */
         size_t lost_count;

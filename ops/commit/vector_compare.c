@@ -236,12 +236,23 @@ static bool has_entries(const struct commit_vector *v)
         return false;
 }
 
+/* What stands behind the header's count has to be borne out by a row, where the log has one: else it counts only when there is nothing better (vector_salvage.c). */
+static void doubt_uncounted(struct commit_vector *v)
+{
+        for (size_t i = 0; i < v->ids.count; i++) {
+                struct commit_id *id = &v->ids.items[i];
+                if (id->in_index && (v->salvage->marks[id->entry] & SALVAGE_UNCOUNTED) != 0)
+                        id->in_index = id->equal != 0;
+        }
+}
+
 static int compare_saved(struct commit_vector *v, struct db *db, struct error *e)
 {
         struct comparing c = { .v = v, .elements = v->salvage->record_of, .level0_fd = -1, .length_fd = -1, .e = e };
         c.stored = calloc(v->start.dimension, sizeof(*c.stored));
         c.logged = calloc(v->start.dimension, sizeof(*c.logged));
         int r = c.stored == NULL || c.logged == NULL ? error_set(e, ENOMEM, "no memory for a vector") : compare_vectors(&c, db);
+        doubt_uncounted(v);
         free(c.stored);
         free(c.logged);
         commit_jobs_clear(&c.jobs);

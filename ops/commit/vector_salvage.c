@@ -18,6 +18,17 @@ static const char records_sql[] = "SELECT embedding_id FROM embeddings"
 
 /* --- the old index --- */
 
+/* Which is how the files of a persist look that is under way. */
+static bool is_torn(const struct salvage *s)
+{
+        const struct index_metadata *m = s->metadata;
+        if (s->pickle_error.code != 0 || s->records_error.code != 0)
+                return true;
+        if (m == NULL)
+                return s->deleted + s->unlisted > 0;
+        return s->live < m->count || (s->counted != UINT64_MAX && s->counted > m->total_elements_added);
+}
+
 int commit_salvage_begin(struct commit_vector *v, struct error *e)
 {
         const struct hnsw_config *old = v->start.config;
@@ -34,6 +45,9 @@ int commit_salvage_begin(struct commit_vector *v, struct error *e)
         if (r < 0)
                 return r == -EINTR ? operation_progress(v->op, "reading the index", 0, 0) : r;
         v->summary.stamps = v->salvage->stamps;
+        if (is_torn(v->salvage) && index_stamps_young(&v->summary.stamps))
+                return error_set(e, EAGAIN, "the index of segment %s is being written: its files do not fit each other yet",
+                                 commit_segment_id(v));
         v->metadata = v->salvage->metadata;
         v->saved.files = v->salvage;
         size_t count = v->metadata == NULL ? 0 : v->metadata->count;
@@ -70,6 +84,12 @@ static int64_t row_with_norm(const struct commit_vector *v, const struct commit_
         return row;
 }
 
+/* Nothing else says what it has: then what stands behind the header's count is its. */
+static bool is_last_resort(const struct commit_vector *v, const struct commit_id *id)
+{
+        return id->action == COMMIT_LOST && id->entry != COMMIT_NO_ENTRY && v->salvage->record_of[id->entry] != SALVAGE_NO_RECORD;
+}
+
 /* The index has another vector than the row that was applied last: it is the log's that counts. */
 static bool is_stale(const struct commit_vector *v, const struct commit_id *id, enum commit_start s)
 {
@@ -83,6 +103,11 @@ void commit_salvage_id(struct commit_vector *v, size_t i, enum commit_start s)
         if (!id->is_named)
                 id->action = id->in_index ? COMMIT_KEEP : COMMIT_LOST;
         v->saved.stale += is_stale(v, id, s);
+        if (is_last_resort(v, id)) {
+                id->action = COMMIT_KEEP;
+                id->in_index = 1;
+                v->saved.uncounted++;
+        }
         if (id->action != COMMIT_KEEP || !id->in_index)
                 return;
         int64_t row = id->is_named ? row_with_norm(v, id) : 0;
@@ -165,7 +190,7 @@ static int take_record(void *context, sqlite3_stmt *stmt)
         id->has_record = 1;
         if (id->ends == COMMIT_DIES || has_vector(v, id))
                 return 0;
-        if (!id->without_vector)
+        if (!id->without_vector || id->entry != COMMIT_NO_ENTRY) /* who is in the pickle had one */
                 return note_lost(w, stmt);
         v->saved.bare++;
         return 0;

@@ -12,15 +12,23 @@
 #include <unistd.h>
 
 #include "ops/hnsw/hnsw.h"
-#include "ops/index_fit.h"
 
 #define PIECE_BYTES ((size_t) 1 << 20)
-#define PROBES 64u        /* records that are looked at to know their length */
-#define M_TRIED 512u      /* when neither header nor configuration says it: */
-#define LISTED_ENOUGH 0.5 /* when at least so many have labels, it does */
-#define NORM_SLACK 1e-3f  /* of a vector that was normalised in floats */
+#define PROBES 64u           /* records that are looked at to know their length */
+#define M_TRIED 512u         /* when neither header nor configuration says it: */
+#define LISTED_ENOUGH 0.5    /* when at least so many have labels, it does */
+#define LISTED_AT_LEAST 0.25 /* where the header does not */
+#define NORM_SLACK 1e-3f     /* of a vector that was normalised in floats */
+#define NORM_ADDED 1e-30f
 #define DELETED 1u
 #define MARK_OFFSET 2u
+
+/* What is wrong with a file, and so may cost vectors. All else, a disk that can't be read, a file that we may not open or a link that we don't follow, says nothing of what there is: nothing may be given
+   up for that. */
+static bool is_damage(int code)
+{
+        return code == -ENOENT || code == -ENOTDIR || code == -ENXIO || code == -EILSEQ || code == -EFBIG;
+}
 
 /* --- the length of a record --- */
 
@@ -56,36 +64,53 @@ static bool is_listed(const struct salvage *s, uint64_t record, size_t record_si
                (mark == DELETED && label >= 1 && label <= s->metadata->total_elements_added);
 }
 
-static double share_listed(const struct salvage *s, uint64_t m)
+static double share_listed(const struct salvage *s, uint64_t record_size)
 {
-        struct layout layout = layout_of(s, m);
-        uint64_t count = s->size / layout.record_size, hits = 0;
+        uint64_t count = s->size / record_size, hits = 0;
         count = count < PROBES ? count : PROBES;
         for (uint64_t i = 0; s->metadata != NULL && i < count; i++)
-                hits += is_listed(s, i, layout.record_size);
+                hits += is_listed(s, i, (size_t) record_size);
         return count == 0 ? 0 : (double) hits / (double) count;
 }
 
-/* M as header.bin has it, where its sizes are those of this dimension: 0 otherwise. Its counts may be anything. */
-static uint64_t m_of_header(int segment_fd, const struct salvage *s)
+struct header_sizes { /* of header.bin, when they fit each other; else M is 0. Its counts may be anything. */
+        uint64_t m, dimension, record_size, count;
+};
+
+static uint64_t number_at(const unsigned char *bytes)
 {
-        CLEANUP(close)
-        int fd = file_open_regular(segment_fd, index_file_names[INDEX_HEADER], NULL, NULL);
-        unsigned char bytes[HNSW_HEADER_SIZE];
-        uint64_t record_size, label_offset, data_offset;
-        if (fd < 0 || file_pread_exact(fd, bytes, sizeof(bytes), 0, "header.bin", NULL) < 0)
-                return 0;
-        memcpy(&record_size, bytes + 28, sizeof(record_size));
-        memcpy(&label_offset, bytes + 36, sizeof(label_offset));
-        memcpy(&data_offset, bytes + 44, sizeof(data_offset));
-        record_size = le64toh(record_size);
-        label_offset = le64toh(label_offset);
-        data_offset = le64toh(data_offset);
+        uint64_t number;
+        memcpy(&number, bytes, sizeof(number));
+        return le64toh(number);
+}
+
+static struct header_sizes decode_sizes(const unsigned char bytes[HNSW_HEADER_SIZE])
+{
+        uint64_t record_size = number_at(bytes + 28), label_offset = number_at(bytes + 36), data_offset = number_at(bytes + 44);
         uint64_t m = data_offset >= 4 ? (data_offset - 4) / 8 : 0;
-        struct layout l = layout_of(s, m <= HNSW_M_MAX ? m : 0);
-        bool fits = m >= 1 && m <= HNSW_M_MAX && data_offset == l.data_offset && record_size == l.record_size &&
-                    label_offset == l.record_size - 8;
-        return fits ? m : 0;
+        bool fits = m >= 1 && m <= HNSW_M_MAX && data_offset == 8 * m + 4 && label_offset > data_offset &&
+                    label_offset - data_offset <= 4 * (uint64_t) UINT32_MAX && (label_offset - data_offset) % 4 == 0 &&
+                    record_size == label_offset + 8;
+        if (!fits)
+                return (struct header_sizes){ 0 };
+        return (struct header_sizes){ m, (label_offset - data_offset) / 4, record_size, number_at(bytes + 20) };
+}
+
+static int read_sizes(int segment_fd, struct header_sizes *ret, struct error *e)
+{
+        struct error found = { 0 };
+        unsigned char bytes[HNSW_HEADER_SIZE];
+        CLEANUP(close)
+        int fd = file_open_regular(segment_fd, index_file_names[INDEX_HEADER], NULL, &found);
+        *ret = (struct header_sizes){ 0 };
+        if (fd < 0)
+                return is_damage(fd) ? 0 : error_set(e, -fd, "%s", found.text);
+        ssize_t len = file_pread(fd, bytes, sizeof(bytes), 0);
+        if (len < 0)
+                return error_set(e, (int) -len, "header.bin can't be read: %s", strerror((int) -len));
+        if (len == (ssize_t) sizeof(bytes))
+                *ret = decode_sizes(bytes);
+        return 0;
 }
 
 static void use_layout(struct salvage *s, uint64_t m, enum salvage_layout kind)
@@ -100,20 +125,49 @@ static void use_layout(struct salvage *s, uint64_t m, enum salvage_layout kind)
 /* Takes it when it is better than what there is. */
 static void try_layout(struct salvage *s, uint64_t m, enum salvage_layout kind, double *best)
 {
-        double share = m == 0 || m > HNSW_M_MAX ? -1 : share_listed(s, m);
+        double share = m == 0 || m > HNSW_M_MAX ? -1 : share_listed(s, layout_of(s, m).record_size);
         if (share <= *best)
                 return;
         *best = share;
         use_layout(s, m, kind);
 }
 
-static void find_layout(struct salvage *s, int segment_fd)
+/* Records of another dimension can have the length of those of this one, with links where vectors are looked for. */
+static int check_dimension(const struct salvage *s, const struct header_sizes *header, struct error *e)
+{
+        uint64_t own = s->start.dimension, other = own;
+        if (s->metadata == NULL || s->metadata->count == 0)
+                return 0;
+        if (header->m != 0 && header->dimension != own && share_listed(s, header->record_size) >= LISTED_ENOUGH)
+                other = header->dimension;
+        else if ((header->m == 0 || header->dimension != own) && s->metadata->has_dimensionality)
+                other = s->metadata->dimensionality;
+        return other == own ? 0
+                            : error_set(e, EILSEQ, "the index has vectors of dimension %llu, and the collection those of %llu",
+                                        (unsigned long long) other, (unsigned long long) own);
+}
+
+/* A layout that the header does not tell has to be borne out by the labels: in another one links and vectors look like labels, too. M is only guessed where the pickle says that the dimension is right:
+   else it would make up for a wrong one. */
+static int find_layout(struct salvage *s, int segment_fd, struct error *e)
 {
         double best = -1;
-        try_layout(s, m_of_header(segment_fd, s), SALVAGE_FROM_HEADER, &best);
+        struct header_sizes header;
+        int r = read_sizes(segment_fd, &header, e);
+        if (r == 0)
+                r = check_dimension(s, &header, e);
+        if (r < 0)
+                return r;
+        bool can_guess = s->metadata != NULL && s->metadata->count > 0 && s->metadata->has_dimensionality &&
+                         s->metadata->dimensionality == s->start.dimension;
+        try_layout(s, header.dimension == s->start.dimension ? header.m : 0, SALVAGE_FROM_HEADER, &best);
         try_layout(s, s->start.m, SALVAGE_FROM_CONFIG, &best);
-        for (uint64_t m = 1; best < LISTED_ENOUGH && s->metadata != NULL && s->metadata->count > 0 && m <= M_TRIED; m++)
+        for (uint64_t m = 1; best < LISTED_ENOUGH && can_guess && m <= M_TRIED; m++)
                 try_layout(s, m, SALVAGE_FROM_LABELS, &best);
+        if (s->layout != SALVAGE_FROM_HEADER && s->metadata != NULL && s->metadata->count > 0 && best < LISTED_AT_LEAST)
+                s->layout = SALVAGE_NO_LAYOUT;
+        s->counted = s->layout == SALVAGE_FROM_HEADER ? header.count : UINT64_MAX;
+        return 0;
 }
 
 /* --- records --- */
@@ -158,15 +212,17 @@ static float norm_of(const float *vector, uint32_t dimension)
         return (float) sqrt(sum);
 }
 
-/* Of cosine: whether it is normalised, and so can be a vector of this index. What has no norm, a number that is none in it, say, was put in by someone. */
-static bool is_possible(struct reading *r, const unsigned char *bytes, float *ret_norm)
+/* Of cosine: whether it is normalised, and so can be a vector of this index. What has no norm, a number that is none in it, say, was put in by someone; and what normalising makes of a vector that is
+   all but nothing is shorter (FORMAT 6.3). */
+static bool is_possible(struct reading *r, const unsigned char *bytes, float length, float *ret_norm)
 {
         const struct salvage *s = r->s;
         if (s->start.space != SPACE_COSINE)
                 return true;
         memcpy(r->one, bytes + s->data_offset, 4 * (size_t) s->start.dimension);
         *ret_norm = norm_of(r->one, s->start.dimension);
-        return !isfinite(*ret_norm) || !(*ret_norm > 0) || fabsf(*ret_norm - 1) <= NORM_SLACK;
+        float wanted = isfinite(length) && length > 0 ? length / (length + NORM_ADDED) : 1;
+        return !isfinite(*ret_norm) || !(*ret_norm > 0) || fabsf(*ret_norm - wanted) <= NORM_SLACK;
 }
 
 /* Whether length.bin can be right: the norm of zeros is 0, and no other vector's is. */
@@ -180,7 +236,7 @@ static int take_listed(struct reading *r, const unsigned char *bytes, uint64_t r
         struct salvage *s = r->s;
         float norm = 0;
         r->next = entry + 1;
-        if (!is_possible(r, bytes, &norm)) {
+        if (!is_possible(r, bytes, length, &norm)) {
                 s->bad++;
                 return 0;
         }
@@ -188,6 +244,10 @@ static int take_listed(struct reading *r, const unsigned char *bytes, uint64_t r
                 return take_double(r, entry, record);
         s->record_of[entry] = (uint32_t) record;
         s->live++;
+        if (record >= s->counted) {
+                s->uncounted++;
+                s->marks[entry] |= SALVAGE_UNCOUNTED;
+        }
         if (!norm_fits(s, norm, length)) {
                 s->normless++;
                 s->marks[entry] |= SALVAGE_NORMLESS;
@@ -236,7 +296,7 @@ static int read_norms(const struct salvage *s, uint64_t first, uint64_t count, f
         ssize_t len = file_pread(s->length_fd, ret, (size_t) count * sizeof(*ret), first * sizeof(*ret));
         if (len >= 0 && len % (ssize_t) sizeof(*ret) != 0)
                 ret[len / (ssize_t) sizeof(*ret)] = NAN;
-        return len < 0 && index_is_ours((int) len) ? error_set(e, (int) -len, "length.bin: %s", strerror((int) -len)) : 0;
+        return len < 0 ? error_set(e, (int) -len, "length.bin can't be read: %s", strerror((int) -len)) : 0;
 }
 
 static int read_piece(struct reading *r, uint64_t first, uint64_t count)
@@ -286,27 +346,22 @@ static int read_records(struct reading *r)
         return code;
 }
 
-/* What is wrong with the file is told, and what is ours ends it. */
 static int look_at_records(struct salvage *s, int segment_fd, struct error *e)
 {
         struct file_stamp stamp = { 0 };
-        struct error found = { 0 };
         s->level0_fd = file_open_regular(segment_fd, index_file_names[INDEX_LEVEL0], &stamp, &s->records_error);
         if (s->level0_fd < 0)
-                return index_is_ours(s->level0_fd) ? error_set(e, -s->level0_fd, "%s", s->records_error.text) : 0;
+                return is_damage(s->level0_fd) ? 0 : error_set(e, -s->level0_fd, "%s", s->records_error.text);
         s->size = stamp.size;
-        find_layout(s, segment_fd);
+        int code = find_layout(s, segment_fd, e);
+        if (code < 0)
+                return code;
         if (s->layout == SALVAGE_NO_LAYOUT) {
                 (void) error_set(&s->records_error, EILSEQ, "nothing says how long the records of data_level0.bin are");
                 return 0;
         }
-        struct reading r = { .s = s, .e = &found };
-        int code = read_records(&r);
-        if (code < 0 && (code == -EINTR || index_is_ours(code)))
-                return error_set(e, -code, "%s", found.text);
-        if (code < 0)
-                s->records_error = found;
-        return 0;
+        struct reading r = { .s = s, .e = e };
+        return read_records(&r);
 }
 
 /* --- the pickle and the norms --- */
@@ -319,7 +374,7 @@ static int look_at_pickle(struct salvage *s, int segment_fd, struct error *e)
         if (code == -ENOENT)
                 s->pickle_error = (struct error){ 0 };
         if (code < 0)
-                return index_is_ours(code) ? error_set(e, -code, "%s", s->pickle_error.text) : 0;
+                return is_damage(code) ? 0 : error_set(e, -code, "%s", s->pickle_error.text);
         size_t count = s->metadata->count;
         s->record_of = reallocarray(NULL, count + 1, sizeof(*s->record_of));
         s->marks = calloc(count + 1, sizeof(*s->marks));
@@ -335,7 +390,7 @@ static int look_at_norms(struct salvage *s, int segment_fd, struct error *e)
         if (s->start.space != SPACE_COSINE)
                 return 0;
         s->length_fd = file_open_regular(segment_fd, index_file_names[INDEX_LENGTH], NULL, &found);
-        return s->length_fd < 0 && index_is_ours(s->length_fd) ? error_set(e, -s->length_fd, "%s", found.text) : 0;
+        return s->length_fd < 0 && !is_damage(s->length_fd) ? error_set(e, -s->length_fd, "%s", found.text) : 0;
 }
 
 /* --- all of it --- */
@@ -345,7 +400,7 @@ static int look(struct salvage *s, struct error *e)
         CLEANUP(close)
         int segment_fd = file_open_dir(s->start.persist_fd, s->start.segment_id, &s->records_error);
         if (segment_fd < 0)
-                return index_is_ours(segment_fd) ? error_set(e, -segment_fd, "%s", s->records_error.text) : 0;
+                return is_damage(segment_fd) ? 0 : error_set(e, -segment_fd, "%s", s->records_error.text);
         int r = look_at_pickle(s, segment_fd, e);
         if (r == 0)
                 r = look_at_norms(s, segment_fd, e);
@@ -362,9 +417,9 @@ int salvage_read(const struct salvage_start *start, struct salvage **ret, struct
         s->level0_fd = s->length_fd = -1;
         s->stamps = index_stamps_read(start->persist_fd, start->segment_id);
         int r = look(s, e);
-        if (r < 0)
-                return r;
         struct index_stamps now = index_stamps_read(start->persist_fd, start->segment_id);
+        if (r < 0 && (r == -EINTR || index_stamps_equal(&now, &s->stamps)))
+                return r;
         if (!index_stamps_equal(&now, &s->stamps))
                 return error_set(e, EAGAIN, "the index of segment %s changed while it was read", start->segment_id);
         *ret = TAKE(s);

@@ -24,6 +24,7 @@
 #define SALVAGE_NO_RECORD UINT32_MAX
 #define SALVAGE_DOUBTFUL 1u
 #define SALVAGE_NORMLESS 2u
+#define SALVAGE_UNCOUNTED 4u
 
 struct salvage_start {
         int persist_fd;
@@ -53,20 +54,23 @@ struct salvage {
         uint64_t doubtful; /* … with another vector */
         uint64_t
                 bad; /* of the pickle's labels, but cosine, and not normalised: it can be no vector of this index, and does not count */
+        uint64_t
+                uncounted; /* of the live ones, those behind the header's count: the file may have been made of memory that had another index in it (FORMAT 6.2), with the same labels */
         uint64_t normless; /* of the live ones, cosine, those whose original's norm is not known */
 
         /* By entry of the metadata. */
         uint32_t *record_of;  /* SALVAGE_NO_RECORD: none */
-        unsigned char *marks; /* SALVAGE_DOUBTFUL, SALVAGE_NORMLESS */
+        unsigned char *marks; /* SALVAGE_DOUBTFUL, SALVAGE_NORMLESS, SALVAGE_UNCOUNTED */
 
         /* Inside. */
         struct salvage_start start;
         size_t record_size, data_offset;
+        uint64_t counted;         /* by the header, UINT64_MAX: it says nothing */
         int level0_fd, length_fd; /* -1: none */
 };
 
-/* Reads the pickle, and each record's label. 0 whatever is wrong with the files, a missing directory included; a failure is one of ours: -ENOMEM, -EINTR, -EMFILE, -ENFILE, -EACCES; or -EAGAIN: the
-   files change meanwhile. The caller frees *ret. */
+/* Reads the pickle, and each record's label. 0 whatever is wrong with the files, a missing directory included. A failure says nothing of what there is: of the machine or the disk, -EACCES, -ELOOP for a
+   link, -EIO; -EAGAIN: the files change meanwhile; or -EILSEQ: header or pickle are of another dimension. The caller frees *ret. */
 int salvage_read(const struct salvage_start *start, struct salvage **ret, struct error *e);
 struct salvage *salvage_free(struct salvage *s); /* takes NULL, returns NULL */
 DEFINE_CLEANUP(struct salvage *, salvage_free)
