@@ -27,13 +27,16 @@
 
 #define PIECE_SIZE ((size_t) 4 << 20)
 
+#define NO_ENTRY UINT64_MAX
+
 struct decoder {
         const char *bytes;
         const struct pickle_tree *tree;
         const struct pickle_dict *id_to_label, *label_to_id, *id_to_seq_id;
         struct index_metadata *result;
         struct key_index *order, *scratch; /* room for the largest of the three dicts */
-        uint64_t *rank;                    /* number of a pair of id_to_label -> number of its entry in the result */
+        uint64_t *rank; /* number of a pair of id_to_label -> number of its entry in the result, NO_ENTRY: it has none */
+        bool agreed_only;
         const struct pickle_watch *watch;
         struct error *e;
 };
@@ -135,17 +138,27 @@ static int check_kinds(const struct decoder *d, const struct pickle_dict *dict, 
 
 /* ---- labels ---- */
 
-/* d->order becomes the numbers of the pairs in the order of their labels, which are keys or values; labels are >= 1 and differ. */
-static int sort_labels(const struct decoder *d, const struct pickle_dict *dict, bool label_is_key)
+/* `order` becomes the numbers of the pairs in the order of their labels, which are keys or values and >= 1. */
+static int order_labels(const struct decoder *d, const struct pickle_dict *dict, bool label_is_key, struct key_index *order,
+                        struct key_index *scratch)
 {
-        struct key_index *order = d->order;
         for (size_t i = 0; i < dict->count; i++) {
                 const struct pickle_value *label = label_is_key ? &dict->pairs[i].key : &dict->pairs[i].value;
                 if (label->integer == 0)
                         return bad_at(d, label, "label 0, where labels begin at 1");
                 order[i] = (struct key_index){ .key = label->integer, .index = i };
         }
-        key_sort(order, d->scratch, dict->count);
+        key_sort(order, scratch, dict->count);
+        return 0;
+}
+
+/* The same to d->order, and labels differ. */
+static int sort_labels(const struct decoder *d, const struct pickle_dict *dict, bool label_is_key)
+{
+        const struct key_index *order = d->order;
+        int r = order_labels(d, dict, label_is_key, d->order, d->scratch);
+        if (r < 0)
+                return r;
         for (size_t i = 1; i < dict->count; i++)
                 if (order[i].key == order[i - 1].key)
                         return error_set(d->e, EILSEQ, PICKLE_FILE ": byte %u: label %llu is given twice",
@@ -200,7 +213,53 @@ static int check_inverse(const struct decoder *d)
         return r;
 }
 
+/* ---- labels that the two dicts do not agree on ---- */
+
+static bool is_owner(const struct decoder *d, const struct pickle_value *id, const struct key_index *owners, size_t count,
+                     size_t at, uint64_t label)
+{
+        if (at >= count || owners[at].key != label || (at + 1 < count && owners[at + 1].key == label))
+                return false;
+        const struct pickle_value *owner = &d->label_to_id->pairs[owners[at].index].value;
+        return owner->string.len == id->string.len &&
+               (owner->at == id->at || memcmp(d->bytes + owner->at, d->bytes + id->at, id->string.len) == 0);
+}
+
+/* Where labels were handed out a second time, several ids have one: it is that of the id that label_to_id has, which was given it last. Ids differ, so at most one is. */
+static int take_agreed(struct decoder *d)
+{
+        const struct pickle_dict *ids = d->id_to_label, *labels = d->label_to_id;
+        struct index_metadata *m = d->result;
+        CLEANUP(free)
+        struct key_index *owners = reallocarray(NULL, labels->count + 1, 2 * sizeof(*owners));
+        m->entries = calloc(ids->count + 1, sizeof(*m->entries));
+        if (owners == NULL || m->entries == NULL)
+                return no_memory(d);
+        int r = order_labels(d, ids, false, d->order, d->scratch);
+        if (r == 0)
+                r = order_labels(d, labels, true, owners, owners + labels->count);
+        for (size_t i = 0, j = 0; r == 0 && i < ids->count; i++) {
+                const struct pickle_value *id = &ids->pairs[d->order[i].index].key;
+                uint64_t label = d->order[i].key;
+                while (j < labels->count && owners[j].key < label)
+                        j++;
+                bool agreed = is_owner(d, id, owners, labels->count, j, label);
+                d->rank[d->order[i].index] = agreed ? m->count : NO_ENTRY;
+                if (agreed)
+                        m->entries[m->count++] =
+                                (struct index_entry){ .label = label, .id = d->bytes + id->at, .id_len = id->string.len };
+        }
+        m->disagreeing = ids->count - m->count;
+        return r;
+}
+
 /* ---- seq_ids ---- */
+
+static void join(const struct decoder *d, size_t pair, uint64_t seq_id)
+{
+        if (d->rank[pair] != NO_ENTRY)
+                d->result->entries[d->rank[pair]].seq_id = seq_id;
+}
 
 /* Python adds an id to both dicts at once, and writes it once: the two have the same strings in the same order, and nothing to search. */
 static bool join_same_order(const struct decoder *d)
@@ -212,7 +271,7 @@ static bool join_same_order(const struct decoder *d)
                 if (ids->pairs[i].key.at != seq_ids->pairs[i].key.at)
                         return false;
         for (size_t i = 0; i < ids->count; i++)
-                d->result->entries[d->rank[i]].seq_id = seq_ids->pairs[i].value.integer;
+                join(d, i, seq_ids->pairs[i].value.integer);
         d->result->seq_ids_complete = true;
         return true;
 }
@@ -229,16 +288,16 @@ static int join_seq_ids(const struct decoder *d, const struct pickle_id *live)
         if (r < 0)
                 return r;
         size_t i = 0, j = 0, joined = 0;
-        while (i < d->result->count && j < dict->count) {
+        while (i < d->id_to_label->count && j < dict->count) {
                 int order = pickle_id_compare(&live[i], &ids[j]);
                 if (order == 0) {
-                        d->result->entries[d->rank[live[i].pair]].seq_id = dict->pairs[ids[j].pair].value.integer;
+                        join(d, live[i].pair, dict->pairs[ids[j].pair].value.integer);
                         joined++;
                 }
                 i += order <= 0;
                 j += order >= 0;
         }
-        d->result->seq_ids_complete = joined == d->result->count;
+        d->result->seq_ids_complete = joined == d->id_to_label->count;
         return 0;
 }
 
@@ -259,14 +318,14 @@ static int join_dicts(struct decoder *d)
 {
         CLEANUP(free)
         struct pickle_id *live = NULL;
-        int r = make_entries(d);
+        int r = d->agreed_only ? take_agreed(d) : make_entries(d);
         if (r == 0)
                 r = pickle_watch_ask(d->watch, d->e);
         if (r == 0)
                 r = pickle_ids_sort(d->bytes, d->id_to_label, d->order, d->scratch, &live, d->e);
         if (r == 0)
                 r = pickle_watch_ask(d->watch, d->e);
-        if (r == 0)
+        if (r == 0 && !d->agreed_only)
                 r = check_inverse(d);
         if (r == 0)
                 r = pickle_watch_ask(d->watch, d->e);
@@ -299,7 +358,8 @@ static int decode_state(struct decoder *d)
         return join_dicts(d);
 }
 
-static int decode(char *bytes, size_t len, const struct pickle_watch *watch, struct index_metadata **ret, struct error *e)
+static int decode(char *bytes, size_t len, bool agreed_only, const struct pickle_watch *watch, struct index_metadata **ret,
+                  struct error *e)
 {
         CLEANUP(index_metadata_free)
         struct index_metadata *m = calloc(1, sizeof(*m));
@@ -313,7 +373,7 @@ static int decode(char *bytes, size_t len, const struct pickle_watch *watch, str
         int r = pickle_tree_build(bytes, len, watch, &tree, e);
         if (r < 0)
                 return r;
-        struct decoder d = { .bytes = bytes, .tree = tree, .result = m, .watch = watch, .e = e };
+        struct decoder d = { .bytes = bytes, .tree = tree, .result = m, .watch = watch, .agreed_only = agreed_only, .e = e };
         r = decode_state(&d);
         if (r < 0)
                 return r;
@@ -323,7 +383,7 @@ static int decode(char *bytes, size_t len, const struct pickle_watch *watch, str
 
 int index_metadata_decode(char *bytes, size_t len, struct index_metadata **ret, struct error *e)
 {
-        return decode(bytes, len, &(struct pickle_watch){ NULL, NULL }, ret, e);
+        return decode(bytes, len, false, &(struct pickle_watch){ NULL, NULL }, ret, e);
 }
 
 /* The two ends of a file: what is no pickle, a hole of gigabytes for one, is refused before memory is taken for it. */
@@ -350,9 +410,8 @@ static int read_bytes(int fd, char *bytes, size_t size, const struct pickle_watc
         return r;
 }
 
-int index_metadata_read(int fd, db_cancel_fn *cancelled, void *context, struct index_metadata **ret, struct error *e)
+static int read_open(int fd, bool agreed_only, const struct pickle_watch *watch, struct index_metadata **ret, struct error *e)
 {
-        const struct pickle_watch watch = { cancelled, context };
         struct stat st;
         if (fstat(fd, &st) < 0) {
                 int err = errno;
@@ -370,8 +429,18 @@ int index_metadata_read(int fd, db_cancel_fn *cancelled, void *context, struct i
         char *bytes = malloc(size);
         if (bytes == NULL)
                 return error_set(e, ENOMEM, "no memory for " PICKLE_FILE ", %zu bytes", size);
-        r = read_bytes(fd, bytes, size, &watch, e);
-        return r < 0 ? r : decode(TAKE(bytes), size, &watch, ret, e);
+        r = read_bytes(fd, bytes, size, watch, e);
+        return r < 0 ? r : decode(TAKE(bytes), size, agreed_only, watch, ret, e);
+}
+
+int index_metadata_read(int fd, db_cancel_fn *cancelled, void *context, struct index_metadata **ret, struct error *e)
+{
+        return read_open(fd, false, &(struct pickle_watch){ cancelled, context }, ret, e);
+}
+
+int index_metadata_read_agreed(int fd, db_cancel_fn *cancelled, void *context, struct index_metadata **ret, struct error *e)
+{
+        return read_open(fd, true, &(struct pickle_watch){ cancelled, context }, ret, e);
 }
 
 const struct index_entry *index_metadata_by_label(const struct index_metadata *m, uint64_t label)

@@ -37,6 +37,7 @@ struct index_metadata {
         size_t count;                /* live ids */
         struct index_entry *entries; /* ascending by label, labels unique and >= 1 */
         bool seq_ids_complete;       /* id_to_seq_id has every live id */
+        size_t disagreeing;          /* of index_metadata_read_agreed(): ids that are left out */
         char *bytes;                 /* the file, which the ids point into */
 };
 
@@ -48,6 +49,10 @@ int index_metadata_decode(char *bytes, size_t len, struct index_metadata **ret, 
 
 /* Reads and decodes the open file. -EFBIG above 4 GiB; -EINTR when `cancelled` (may be NULL), which is asked now and then, says so. The caller frees *ret. */
 int index_metadata_read(int fd, db_cancel_fn *cancelled, void *context, struct index_metadata **ret, struct error *e);
+
+/* The same of a pickle whose id_to_label and label_to_id need not be each other's inverse: an id counts when both have it with one label. Labels that were handed out twice, after total_elements_added
+   was set too low (FORMAT R5), are what makes them differ. */
+int index_metadata_read_agreed(int fd, db_cancel_fn *cancelled, void *context, struct index_metadata **ret, struct error *e);
 
 /* Entry of a label, or NULL. */
 const struct index_entry *index_metadata_by_label(const struct index_metadata *m, uint64_t label);

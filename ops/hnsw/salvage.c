@@ -370,12 +370,17 @@ static int look_at_pickle(struct salvage *s, int segment_fd, struct error *e)
 {
         CLEANUP(close)
         int fd = file_open_regular(segment_fd, index_file_names[INDEX_PICKLE], NULL, &s->pickle_error);
-        int code = fd < 0 ? fd : index_metadata_read(fd, s->start.cancelled, s->start.context, &s->metadata, &s->pickle_error);
+        int code =
+                fd < 0 ? fd : index_metadata_read_agreed(fd, s->start.cancelled, s->start.context, &s->metadata, &s->pickle_error);
         if (code == -ENOENT)
                 s->pickle_error = (struct error){ 0 };
         if (code < 0)
                 return is_damage(code) ? 0 : error_set(e, -code, "%s", s->pickle_error.text);
         size_t count = s->metadata->count;
+        if (s->metadata->disagreeing > 0)
+                (void) error_set(&s->pickle_error, EILSEQ,
+                                 "index_metadata.pickle: labels of %zu ids have been given to others since",
+                                 s->metadata->disagreeing);
         s->record_of = reallocarray(NULL, count + 1, sizeof(*s->record_of));
         s->marks = calloc(count + 1, sizeof(*s->marks));
         if (s->record_of == NULL || s->marks == NULL)

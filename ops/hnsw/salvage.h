@@ -40,8 +40,8 @@ enum salvage_layout { SALVAGE_NO_LAYOUT, SALVAGE_FROM_HEADER, SALVAGE_FROM_CONFI
 
 struct salvage {
         struct index_stamps stamps;
-        struct index_metadata *metadata; /* NULL: no pickle, or one that can't be read: then why is in pickle_error */
-        struct error pickle_error;       /* code 0: it was read, or there is none */
+        struct index_metadata *metadata; /* NULL: no pickle, or one that can't be read */
+        struct error pickle_error;       /* code 0: it was read, or there is none; else why it could not be, wholly */
         struct error records_error;      /* why data_level0.bin could not be read, wholly; code 0: it could be */
         enum salvage_layout layout;
         uint32_t m;        /* which the record length comes from */
