@@ -17,6 +17,7 @@
 #define PROBES 64u           /* records that are looked at to know their length */
 #define M_TRIED 512u         /* when neither header nor configuration says it: */
 #define LISTED_ENOUGH 0.5    /* when at least so many have labels, it does */
+#define LISTED_GUESS 3u      /* so many at least, */
 #define LISTED_AT_LEAST 0.25 /* where the header does not */
 #define NORM_SLACK 1e-3f     /* of a vector that was normalised in floats */
 #define NORM_ADDED 1e-30f
@@ -64,13 +65,22 @@ static bool is_listed(const struct salvage *s, uint64_t record, size_t record_si
                (mark == DELETED && label >= 1 && label <= s->metadata->total_elements_added);
 }
 
-static double share_listed(const struct salvage *s, uint64_t record_size)
+struct hits { /* of the first records */
+        uint64_t count, listed;
+};
+
+static struct hits count_listed(const struct salvage *s, uint64_t record_size)
 {
-        uint64_t count = s->size / record_size, hits = 0;
-        count = count < PROBES ? count : PROBES;
-        for (uint64_t i = 0; s->metadata != NULL && i < count; i++)
-                hits += is_listed(s, i, (size_t) record_size);
-        return count == 0 ? 0 : (double) hits / (double) count;
+        uint64_t count = s->size / record_size;
+        struct hits hits = { .count = count < PROBES ? count : PROBES };
+        for (uint64_t i = 0; s->metadata != NULL && i < hits.count; i++)
+                hits.listed += is_listed(s, i, (size_t) record_size);
+        return hits;
+}
+
+static double share_of(struct hits hits)
+{
+        return hits.count == 0 ? 0 : (double) hits.listed / (double) hits.count;
 }
 
 struct header_sizes { /* of header.bin, when they fit each other; else M is 0. Its counts may be anything. */
@@ -122,13 +132,19 @@ static void use_layout(struct salvage *s, uint64_t m, enum salvage_layout kind)
         s->record_size = l.record_size;
 }
 
-/* Takes it when it is better than what there is. */
-static void try_layout(struct salvage *s, uint64_t m, enum salvage_layout kind, double *best)
+/* Takes it when it is better than what there is. Two records together end with a label, too: they are none. And one of a few that look like labels is none of many that are. */
+static void try_layout(struct salvage *s, uint64_t m, enum salvage_layout kind, struct hits *best)
 {
-        double share = m == 0 || m > HNSW_M_MAX ? -1 : share_listed(s, layout_of(s, m).record_size);
-        if (share <= *best)
+        if (m == 0 || m > HNSW_M_MAX)
                 return;
-        *best = share;
+        size_t record_size = layout_of(s, m).record_size;
+        struct hits hits = count_listed(s, record_size);
+        if (kind == SALVAGE_FROM_LABELS && (hits.listed < LISTED_GUESS || share_of(hits) < LISTED_ENOUGH))
+                return;
+        if (s->layout != SALVAGE_NO_LAYOUT && (share_of(hits) <= share_of(*best) || hits.listed < best->listed ||
+                                               (best->listed > 0 && record_size % s->record_size == 0)))
+                return;
+        *best = hits;
         use_layout(s, m, kind);
 }
 
@@ -138,7 +154,7 @@ static int check_dimension(const struct salvage *s, const struct header_sizes *h
         uint64_t own = s->start.dimension, other = own;
         if (s->metadata == NULL || s->metadata->count == 0)
                 return 0;
-        if (header->m != 0 && header->dimension != own && share_listed(s, header->record_size) >= LISTED_ENOUGH)
+        if (header->m != 0 && header->dimension != own && share_of(count_listed(s, header->record_size)) >= LISTED_ENOUGH)
                 other = header->dimension;
         else if ((header->m == 0 || header->dimension != own) && s->metadata->has_dimensionality)
                 other = s->metadata->dimensionality;
@@ -151,7 +167,7 @@ static int check_dimension(const struct salvage *s, const struct header_sizes *h
    else it would make up for a wrong one. */
 static int find_layout(struct salvage *s, int segment_fd, struct error *e)
 {
-        double best = -1;
+        struct hits best = { 0 };
         struct header_sizes header;
         int r = read_sizes(segment_fd, &header, e);
         if (r == 0)
@@ -162,9 +178,9 @@ static int find_layout(struct salvage *s, int segment_fd, struct error *e)
                          s->metadata->dimensionality == s->start.dimension;
         try_layout(s, header.dimension == s->start.dimension ? header.m : 0, SALVAGE_FROM_HEADER, &best);
         try_layout(s, s->start.m, SALVAGE_FROM_CONFIG, &best);
-        for (uint64_t m = 1; best < LISTED_ENOUGH && can_guess && m <= M_TRIED; m++)
+        for (uint64_t m = 1; share_of(best) < LISTED_ENOUGH && can_guess && m <= M_TRIED; m++)
                 try_layout(s, m, SALVAGE_FROM_LABELS, &best);
-        if (s->layout != SALVAGE_FROM_HEADER && s->metadata != NULL && s->metadata->count > 0 && best < LISTED_AT_LEAST)
+        if (s->layout != SALVAGE_FROM_HEADER && s->metadata != NULL && s->metadata->count > 0 && share_of(best) < LISTED_AT_LEAST)
                 s->layout = SALVAGE_NO_LAYOUT;
         s->counted = s->layout == SALVAGE_FROM_HEADER ? header.count : UINT64_MAX;
         return 0;

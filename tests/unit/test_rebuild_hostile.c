@@ -21,6 +21,7 @@
 #include "ops/hnsw/hnsw.h"
 #include "ops/hnsw/salvage.h"
 #include "tests/unit/commit_scene.h"
+#include "tests/unit/pickle_builder.h"
 #include "tests/unit/schema.h"
 
 #define COUNT_ALL 6
@@ -258,6 +259,60 @@ static void test_vectors_that_are_all_but_nothing(void **state)
         assert_true(text_is(&saved(s).lost[0], "id3"));
 }
 
+/* A pickle whose labels were given out twice: {id-0: 4, id-1: 5, id-2: 6, id-3: 4}, and {4: id-0, 5: id-1, 6: id-2, 7: id-3}, say. An id counts when both have it with one label. */
+static void set_pickle(const struct commit_scene *s, const int32_t labels[4], const int32_t owned[4], size_t owners)
+{
+        char id[37];
+        struct byte_buffer b = { 0 };
+        static const int32_t seq_ids[] = { 11, 12, 13, 14 };
+        pickle_header(&b, STYLE_RUST);
+        pickle_key_int(&b, "dimensionality", INDEX_DIR_DIMENSION);
+        pickle_key_int(&b, "total_elements_added", 6);
+        pickle_ids_to_numbers(&b, "id_to_label", labels, 4);
+        pickle_numbers_to_ids(&b, "label_to_id", owned, owners);
+        pickle_ids_to_numbers(&b, "id_to_seq_id", seq_ids, 4);
+        pickle_footer(&b, STYLE_RUST);
+        index_dir_write(s->dir.sql.fd, test_uuid(CLEAN_VECTOR + 1, id), "index_metadata.pickle", b.data, b.len);
+        bytes_clear(&b);
+}
+
+static void expect_entries(struct commit_scene *s, const uint64_t *labels, size_t count)
+{
+        assert_int_equal(commit_scene_begin(s), 0);
+        const struct salvage *files = saved(s).files;
+        assert_non_null(files->metadata);
+        assert_int_equal(files->metadata->count, count);
+        assert_int_equal(files->metadata->disagreeing, 4 - count);
+        assert_true((files->pickle_error.code != 0) == (count < 4));
+        for (size_t i = 0; i < count; i++) {
+                const struct index_entry *entry = &files->metadata->entries[i];
+                assert_int_equal(entry->label, labels[i]);
+                assert_int_equal(files->record_of[i], labels[i] - 1);
+                assert_int_equal(entry->id_len, 4);
+                assert_int_equal(entry->seq_id, 11 + entry->id[3] - '0');
+        }
+}
+
+static void test_labels_given_out_twice(void **state)
+{
+        struct commit_scene *s = *state;
+        fill(s, COUNT_ALL, COUNT_ALL);
+        set_pickle(s, (int32_t[4]){ 4, 5, 6, 1 }, (int32_t[4]){ 4, 5, 6, 1 }, 4);
+        expect_entries(s, (uint64_t[]){ 1, 4, 5, 6 }, 4);
+        set_pickle(s, (int32_t[4]){ 5, 4, 6, 5 }, (int32_t[4]){ 5, 4, 6 }, 3); /* id-0 has 5, not id-3 */
+        expect_entries(s, (uint64_t[]){ 4, 5, 6 }, 3);
+        assert_memory_equal(saved(s).files->metadata->entries[1].id, "id-0", 4);
+        set_pickle(s, (int32_t[4]){ 5, 4, 6, 5 }, (int32_t[4]){ 1, 4, 6, 5 }, 4); /* id-3 has */
+        expect_entries(s, (uint64_t[]){ 4, 5, 6 }, 3);
+        assert_memory_equal(saved(s).files->metadata->entries[1].id, "id-3", 4);
+        set_pickle(s, (int32_t[4]){ 5, 4, 6, 5 }, (int32_t[4]){ 5, 4, 6, 5 }, 4); /* nobody knows who */
+        expect_entries(s, (uint64_t[]){ 4, 6 }, 2);
+        set_pickle(s, (int32_t[4]){ 2, 3, 4, 5 }, (int32_t[4]){ 3, 4, 5, 6 }, 4);
+        expect_entries(s, NULL, 0);
+        set_pickle(s, (int32_t[4]){ 2, 3, 4, 5 }, NULL, 0);
+        expect_entries(s, NULL, 0);
+}
+
 /* --- the whole operation --- */
 
 static const char *run(const struct commit_scene *s, const char *line, int expected)
@@ -345,6 +400,7 @@ int main(void)
                 BOTH(test_record_that_had_a_vector),
                 BOTH(test_young_damage),
                 BOTH(test_vectors_that_are_all_but_nothing),
+                BOTH(test_labels_given_out_twice),
                 BOTH(test_position_above_the_log),
                 BOTH(test_never_persisted),
                 BOTH(test_index_without_a_dimension),
