@@ -51,30 +51,31 @@ static uint64_t label_at(const unsigned char *record, size_t record_size)
         return le64toh(label);
 }
 
+struct hits { /* of the first records, without those whose label is 0, as that of what was never written is, mostly */
+        uint64_t count, listed;
+};
+
 /* A label of the pickle; or, of a record that is marked as deleted, one that was given out. Failures of the file show when it is read as a whole. */
-static bool is_listed(const struct salvage *s, uint64_t record, size_t record_size)
+static void probe(const struct salvage *s, uint64_t record, size_t record_size, struct hits *hits)
 {
         uint64_t label = 0;
         unsigned char mark = 0;
         if (file_pread_exact(s->level0_fd, &label, sizeof(label), (record + 1) * record_size - sizeof(label), "data_level0.bin",
                              NULL) < 0 ||
             file_pread_exact(s->level0_fd, &mark, 1, record * record_size + MARK_OFFSET, "data_level0.bin", NULL) < 0)
-                return false;
+                return;
         label = le64toh(label);
-        return index_metadata_by_label(s->metadata, label) != NULL ||
-               (mark == DELETED && label >= 1 && label <= s->metadata->total_elements_added);
+        hits->count += label != 0;
+        hits->listed += index_metadata_by_label(s->metadata, label) != NULL ||
+                        (mark == DELETED && label >= 1 && label <= s->metadata->total_elements_added);
 }
-
-struct hits { /* of the first records */
-        uint64_t count, listed;
-};
 
 static struct hits count_listed(const struct salvage *s, uint64_t record_size)
 {
         uint64_t count = s->size / record_size;
-        struct hits hits = { .count = count < PROBES ? count : PROBES };
-        for (uint64_t i = 0; s->metadata != NULL && i < hits.count; i++)
-                hits.listed += is_listed(s, i, (size_t) record_size);
+        struct hits hits = { 0 };
+        for (uint64_t i = 0; s->metadata != NULL && i < count && i < PROBES; i++)
+                probe(s, i, (size_t) record_size, &hits);
         return hits;
 }
 
@@ -180,7 +181,7 @@ static int find_layout(struct salvage *s, int segment_fd, struct error *e)
         try_layout(s, s->start.m, SALVAGE_FROM_CONFIG, &best);
         for (uint64_t m = 1; share_of(best) < LISTED_ENOUGH && can_guess && m <= M_TRIED; m++)
                 try_layout(s, m, SALVAGE_FROM_LABELS, &best);
-        if (s->layout != SALVAGE_FROM_HEADER && s->metadata != NULL && s->metadata->count > 0 && share_of(best) < LISTED_AT_LEAST)
+        if (s->layout != SALVAGE_FROM_HEADER && s->metadata != NULL && best.count > 0 && share_of(best) < LISTED_AT_LEAST)
                 s->layout = SALVAGE_NO_LAYOUT;
         s->counted = s->layout == SALVAGE_FROM_HEADER ? header.count : UINT64_MAX;
         return 0;

@@ -158,6 +158,24 @@ static void test_another_dimension(void **state)
         assert_int_equal(saved(s).kept, COUNT_ALL);
 }
 
+/* Chroma makes room for 1,000 elements and more at once: those that are none yet say nothing of how long a record is. Two records of 3 dimensions together are as long as one of another M. */
+static void test_much_room(void **state)
+{
+        struct commit_scene *s = *state;
+        fill(s, COUNT_ALL, COUNT_ALL);
+        for (int i = 0; i < 2; i++) {
+                cut(s, "data_level0.bin", 1000 * (off_t) INDEX_DIR_RECORD);
+                assert_int_equal(commit_scene_plan(s), 0);
+                assert_int_equal(saved(s).files->layout, i == 0 ? SALVAGE_FROM_HEADER : SALVAGE_FROM_CONFIG);
+                assert_true(saved(s).kept == COUNT_ALL && saved(s).files->m == INDEX_DIR_M);
+                cut(s, "header.bin", 50);
+        }
+        s->config.m = 13;
+        assert_int_equal(commit_scene_plan(s), 0);
+        assert_int_equal(saved(s).files->layout, SALVAGE_FROM_LABELS);
+        assert_true(saved(s).kept == COUNT_ALL && saved(s).files->m == INDEX_DIR_M);
+}
+
 /* A link leads to someone's files, which Chroma follows and we don't: that is no reason to give vectors up. */
 static void test_links(void **state)
 {
@@ -395,6 +413,7 @@ int main(void)
                 BOTH(test_memory_of_another_index),
                 BOTH(test_count_too_low),
                 BOTH(test_another_dimension),
+                BOTH(test_much_room),
                 BOTH(test_links),
                 BOTH(test_no_permission),
                 BOTH(test_record_that_had_a_vector),
