@@ -229,9 +229,14 @@ static float norm_of(const float *vector, uint32_t dimension)
         return (float) sqrt(sum);
 }
 
+static bool is_zero(float length)
+{
+        return length <= 0 && length >= 0;
+}
+
 /* Of cosine: whether it is normalised, and so can be a vector of this index. What has no norm, a number that is none in it, say, was put in by someone; and what normalising makes of a vector that is
    all but nothing is shorter (FORMAT 6.3). */
-static bool is_possible(struct reading *r, const unsigned char *bytes, float length, float *ret_norm)
+static bool is_possible(struct reading *r, const unsigned char *bytes, uint64_t record, float length, float *ret_norm)
 {
         const struct salvage *s = r->s;
         if (s->start.space != SPACE_COSINE)
@@ -239,13 +244,15 @@ static bool is_possible(struct reading *r, const unsigned char *bytes, float len
         memcpy(r->one, bytes + s->data_offset, 4 * (size_t) s->start.dimension);
         *ret_norm = norm_of(r->one, s->start.dimension);
         float wanted = isfinite(length) && length > 0 ? length / (length + NORM_ADDED) : 1;
-        return !isfinite(*ret_norm) || !(*ret_norm > 0) || fabsf(*ret_norm - wanted) <= NORM_SLACK;
+        bool is_any = is_zero(length) && record < s->counted;
+        return is_any || !isfinite(*ret_norm) || !(*ret_norm > 0) || fabsf(*ret_norm - wanted) <= NORM_SLACK;
 }
 
-/* Whether length.bin can be right: the norm of zeros is 0, and no other vector's is. */
+/* Whether length.bin can be right: the norm of zeros is 0, and that of what is too little to be squared, of which normalising makes something of any length. */
 static bool norm_fits(const struct salvage *s, float stored_norm, float length)
 {
-        return s->start.space != SPACE_COSINE || (isfinite(length) && (length > 0 || !(stored_norm > 0)) && !(length < 0));
+        bool can_be_zero = !(stored_norm > 0) || fabsf(stored_norm - 1) > NORM_SLACK;
+        return s->start.space != SPACE_COSINE || (isfinite(length) && (length > 0 || (is_zero(length) && can_be_zero)));
 }
 
 static int take_listed(struct reading *r, const unsigned char *bytes, uint64_t record, float length, size_t entry)
@@ -253,7 +260,7 @@ static int take_listed(struct reading *r, const unsigned char *bytes, uint64_t r
         struct salvage *s = r->s;
         float norm = 0;
         r->next = entry + 1;
-        if (!is_possible(r, bytes, length, &norm)) {
+        if (!is_possible(r, bytes, record, length, &norm)) {
                 s->bad++;
                 return 0;
         }

@@ -272,6 +272,7 @@ static void test_vectors_that_are_all_but_nothing(void **state)
                 set_vector(s, i, whole, 2);
         set_vector(s, 1, tiny, 1e-30f);
         set_vector(s, 2, tiny, 0.5f);
+        set_vector(s, 3, tiny, 0); /* its squares are 0 */
         assert_int_equal(commit_scene_plan(s), 0);
         assert_true(saved(s).files->bad == 1 && saved(s).lost_count == 1 && saved(s).files->normless == 0);
         assert_true(text_is(&saved(s).lost[0], "id3"));
