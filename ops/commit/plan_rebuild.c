@@ -1,20 +1,12 @@
-/* What a rebuild finds, as a result and as a file. */
+/* What a rebuild finds, as a result. */
 #include <errno.h>
-#include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "ops/commit/plan.h"
 #include "ops/commit/rebuild.h"
 #include "ops/hnsw/salvage.h"
 #include "ops/json.h"
-#include "ops/operation/own_file.h"
 
 DEFINE_CLEANUP(struct json_object *, json_object_put)
-
-static const struct own_file lost_file = { LOST_FILE, STAGE_TEMPORARY "lost" };
 
 static int add(struct json_object *object, const char *key, struct json_object *value)
 {
@@ -133,49 +125,4 @@ int commit_plan_refuse_lost(const struct commit_plan *plan)
                 "%zu record%s no vector anywhere, neither in the index nor in the log; the first is %.200s: salvage=1 rebuilds "
                 "the index without them",
                 saved.lost_count, saved.lost_count == 1 ? " has" : "s have", saved.lost[0].bytes);
-}
-
-/* The file. */
-
-static struct json_object *lost_line(const struct commit_plan *plan, const struct text *id, const char *now)
-{
-        CLEANUP(json_object_put)
-        struct json_object *line = json_object_new_object();
-        if (line == NULL || add(line, "time", json_string(now)) < 0 || add(line, "collection", json_string(plan->id)) < 0 ||
-            add(line, "segment", json_string(plan->collection->vector->id.bytes)) < 0 || add(line, "id", json_text(id)) < 0)
-                return NULL;
-        return TAKE(line);
-}
-
-static int write_line(const struct commit_plan *plan, int fd, const struct text *id, const char *now, struct error *e)
-{
-        CLEANUP(json_object_put)
-        struct json_object *line = lost_line(plan, id, now);
-        const char *text = line == NULL ? NULL : json_object_to_json_string_ext(line, JSON_C_TO_STRING_PLAIN);
-        if (text == NULL)
-                return error_set(e, ENOMEM, "no memory for a line of " LOST_FILE);
-        int r = own_file_write(&lost_file, fd, text, strlen(text), e);
-        return r < 0 ? r : own_file_write(&lost_file, fd, "\n", 1, e);
-}
-
-int commit_plan_write_lost(const struct commit_plan *plan)
-{
-        struct operation *op = plan->session->op;
-        struct commit_saved saved = { 0 };
-        CLEANUP(close)
-        int fd = -1;
-        uint64_t size = 0;
-        char now[32];
-        time_t seconds = time(NULL);
-        struct tm tm;
-        if (plan->vector != NULL)
-                saved = commit_vector_saved(plan->vector);
-        if (saved.lost_count == 0)
-                return 0;
-        (void) strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &tm));
-        fd = own_file_open(&lost_file, op->state, &size, &op->error);
-        int r = fd < 0 ? fd : 0;
-        for (size_t i = 0; r == 0 && i < saved.lost_count; i++)
-                r = write_line(plan, fd, &saved.lost[i], now, &op->error);
-        return r < 0 ? r : own_file_sync(&lost_file, fd, &op->error);
 }

@@ -252,6 +252,14 @@ static bool let_go(struct bench *bench, FILE *out)
         return succeeded(bench->next) ? is_tidy(bench, out) : report(out, bench->next, "tidied at last");
 }
 
+/* What the new state has lost is in files. */
+static bool has_lines(const struct bench *bench, FILE *out)
+{
+        const struct scenario *s = bench->scenario;
+        return (s->rejects == 0 || rejects_check(bench->work, s->rejects, out)) &&
+               (s->lost == 0 || lost_check(bench->work, s->lost, out));
+}
+
 /* What tidy, and then the operation, make of it: the same as ever. */
 static bool go_on(struct bench *bench, const char *state, FILE *out)
 {
@@ -275,7 +283,7 @@ static bool go_on(struct bench *bench, const char *state, FILE *out)
                 return report_state(out, "run again, it is not the new state", bench->new, again);
         if (bench->holder != 0 && !let_go(bench, out))
                 return false;
-        if (bench->scenario->rejects > 0 && !rejects_check(bench->work, bench->scenario->rejects, out))
+        if (!has_lines(bench, out))
                 return false;
         return !bench->scenario->backup || copies_check(bench->out, bench->old, bench->scratch, COPIES_ANY_MODE, out);
 }
@@ -397,8 +405,7 @@ bool bench_try(struct bench *bench, const struct call_fault *fault, FILE *out)
         start_over(bench);
         operate(bench, bench->child, NULL, "copy", fault, CHILD_QUIET);
         struct verdict *v = look(bench, fault);
-        bool passed = bench->scenario->rejects > 0 && strcmp(v->state, bench->new) == 0;
-        if (passed && !rejects_check(bench->work, bench->scenario->rejects, out))
+        if (strcmp(v->state, bench->new) == 0 && !has_lines(bench, out))
                 return false;
         if (!is_expected(bench, v, fault->act, out) || (bench->scenario->backup && !copy_is_expected(bench, fault, out)))
                 return false;

@@ -27,6 +27,7 @@ struct scenario {
         bool one_by_one;  /* with in_parts: a collection that was done stays done when the next one fails */
         bool live;        /* a process has the directory open all the while */
         unsigned rejects; /* rows that are in rejected.jsonl afterwards */
+        unsigned lost;    /* records that are in lost.jsonl afterwards */
 };
 
 #define SCENARIO_ORPHANS 2
