@@ -127,6 +127,15 @@ static void finish(struct commit_plan *plan, struct commit_switch *s, struct com
         op->late = false;
 }
 
+/* A document may have nowhere to go. */
+static int write_plan(struct commit_plan *plan, struct commit_switch *s, struct commit_counts *records)
+{
+        int r = commit_plan_write(plan, s, records);
+        if (r == -EILSEQ && plan->cure == NULL && !plan->session->catalog->has_fts)
+                plan->cure = "rebuild-fts";
+        return r;
+}
+
 static int carry_out(struct commit_plan *plan, struct db **db, struct commit_outcome *outcome)
 {
         CLEANUP(commit_switch_free)
@@ -135,7 +144,7 @@ static int carry_out(struct commit_plan *plan, struct db **db, struct commit_out
         int r = prepare(plan, *db, &s);
         *db = db_close(*db);
         if (r == 0)
-                r = commit_plan_write(plan, s, &records);
+                r = write_plan(plan, s, &records);
         if (r < 0)
                 return r;
         tell_plan(plan, outcome);
@@ -173,9 +182,8 @@ static int try_once(struct commit_session *session, const char *id, struct commi
         }
         if (r == 0)
                 r = use_plan(&plan, &db, outcome);
-        outcome->cure = plan.cure;
-        if (r == -EILSEQ && plan.cure == NULL && session->catalog != NULL && !session->catalog->has_fts)
-                outcome->cure = "rebuild-fts";
+        bool is_itself = session->rebuild != NULL && plan.cure != NULL && strcmp(plan.cure, "rebuild-hnsw") == 0;
+        outcome->cure = is_itself ? NULL : plan.cure;
         return r;
 }
 

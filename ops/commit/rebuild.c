@@ -94,7 +94,8 @@ static int refuse_left(struct operation *op, const struct commit_outcome *outcom
         if (outcome->status != COMMIT_LEFT)
                 return 0;
         bool passes = reason->code == -EAGAIN || reason->code == -EBUSY;
-        return error_set(&op->error, passes ? EBUSY : -reason->code, "%.400s; nothing was changed", reason->text);
+        return error_set(&op->error, passes ? EBUSY : -reason->code, "%.400s; nothing was changed%s%s", reason->text,
+                         outcome->cure != NULL ? "; what cures it: " : "", outcome->cure != NULL ? outcome->cure : "");
 }
 
 static int run(struct operation *op)
