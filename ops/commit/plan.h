@@ -106,7 +106,7 @@ struct json_object *commit_plan_rebuilt(const struct commit_plan *plan);
 /* -EILSEQ when records would be left without a vector, unless that was allowed. */
 int commit_plan_refuse_lost(const struct commit_plan *plan);
 
-/* Adds the records that are left without a vector to LOST_FILE, synced, in the place of what an earlier attempt has written there of the same segment (plan_lost.c). */
+/* Adds the records that are left without a vector to LOST_FILE, synced; each once (plan_lost.c). */
 int commit_plan_write_lost(const struct commit_plan *plan);
 
 static inline __attribute__((unused)) void commit_plan_clear_cleanup(struct commit_plan *plan)

@@ -1,8 +1,9 @@
 /*
  * LOST_FILE: the records that a rebuild leaves without a vector, on the disk before its COMMIT.
  *
- * A line has the id of the segment that is replaced. Lines of the same segment that stand there already are of a rebuild that did not get to its COMMIT, or the segment would have another id: those of this one
- * take their place. The file is written anew and renamed, so that a crash leaves no half of a line.
+ * A record of the collection that stands there already is not listed again: a rebuild that was killed has written it, or an earlier one has left it so. The id of the segment in a line is that of the one that is
+ * replaced: where it is still this one, what wrote the line did not get to its COMMIT, and a record that is not lost now was not lost at all. The file is written anew and renamed, so that a crash
+ * leaves no half of a line.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "ops/commit/plan.h"
 #include "ops/commit/rebuild.h"
@@ -23,12 +25,26 @@ DEFINE_CLEANUP(struct json_object *, json_object_put)
 
 static const struct own_file lost_file = { LOST_FILE, STAGE_TEMPORARY "lost" };
 
+struct id {                 /* of a lost record */
+        XXH128_hash_t hash; /* of its JSON */
+        const struct text *text;
+        bool is_listed;
+};
+
 struct lines {
+        const struct commit_plan *plan;
+        struct commit_saved saved;
+        struct id *ids, **sorted;
         char *bytes; /* of what stands there; then of what is not written yet */
         size_t length, allocated;
         int fd; /* of the new file */
         struct error *e;
 };
+
+static int no_memory(struct lines *lines)
+{
+        return error_set(lines->e, ENOMEM, "no memory for " LOST_FILE);
+}
 
 static int reserve(struct lines *lines, size_t length)
 {
@@ -36,10 +52,55 @@ static int reserve(struct lines *lines, size_t length)
                 return 0;
         char *bytes = realloc(lines->bytes, length);
         if (bytes == NULL)
-                return error_set(lines->e, ENOMEM, "no memory for " LOST_FILE);
+                return no_memory(lines);
         lines->bytes = bytes;
         lines->allocated = length;
         return 0;
+}
+
+/* --- ids --- */
+
+static int by_hash(const void *a, const void *b)
+{
+        const struct id *const *x = a, *const *y = b;
+        return XXH128_cmp(&(*x)->hash, &(*y)->hash);
+}
+
+static int hash_id(struct id *id)
+{
+        CLEANUP(json_object_put)
+        struct json_object *json = json_text(id->text);
+        const char *text = json == NULL ? NULL : json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN);
+        if (text == NULL)
+                return -ENOMEM;
+        id->hash = XXH3_128bits(text, strlen(text));
+        return 0;
+}
+
+static int hash_ids(struct lines *lines)
+{
+        size_t count = lines->saved.lost_count;
+        lines->ids = calloc(count, sizeof(*lines->ids));
+        lines->sorted = calloc(count, sizeof(struct id *));
+        if (lines->ids == NULL || lines->sorted == NULL)
+                return no_memory(lines);
+        for (size_t i = 0; i < count; i++) {
+                lines->ids[i].text = &lines->saved.lost[i];
+                if (hash_id(&lines->ids[i]) < 0)
+                        return no_memory(lines);
+                lines->sorted[i] = &lines->ids[i];
+        }
+        qsort(lines->sorted, count, sizeof(struct id *), by_hash);
+        return 0;
+}
+
+static bool mark_listed(struct lines *lines, const char *json, size_t length)
+{
+        struct id key = { .hash = XXH3_128bits(json, length) }, *pointer = &key;
+        struct id **found = bsearch(&pointer, lines->sorted, lines->saved.lost_count, sizeof(struct id *), by_hash);
+        if (found != NULL)
+                (*found)->is_listed = true;
+        return found != NULL;
 }
 
 /* --- what stands there --- */
@@ -65,18 +126,37 @@ static int read_old(struct lines *lines, struct state_dir *state)
         return r;
 }
 
-/* JSON has no quote inside a string without a backslash before it: what looks like the member is the member. */
-static void drop_segment(struct lines *lines, const char *segment)
+/* A member of a line of ours: JSON has no quote inside a string without a backslash before it, so what looks like the member is the member. */
+static bool has_member(const char *line, size_t length, const char *key, const char *value)
 {
         char member[64];
+        int n = snprintf(member, sizeof(member), "\"%s\":\"%s\"", key, value);
+        return memmem(line, length, member, (size_t) n) != NULL;
+}
+
+/* Whether the line, which ends with a newline, stays. */
+static bool stays(struct lines *lines, const char *line, size_t length)
+{
+        static const char member[] = ",\"id\":";
+        const struct commit_plan *plan = lines->plan;
+        if (!has_member(line, length, "collection", plan->id))
+                return true;
+        const char *id = memmem(line, length, member, sizeof(member) - 1), *end = line + length - 2;
+        id = id == NULL ? end : id + sizeof(member) - 1;
+        if (id < end && mark_listed(lines, id, (size_t) (end - id)))
+                return true;
+        return !has_member(line, length, "segment", plan->collection->vector->id.bytes);
+}
+
+static void sift(struct lines *lines)
+{
         char *from = lines->bytes, *to = from, *end = from + lines->length;
-        int length = snprintf(member, sizeof(member), "\"segment\":\"%s\"", segment);
         while (from < end) {
                 char *next = (char *) memchr(from, '\n', (size_t) (end - from)) + 1;
-                size_t n = (size_t) (next - from);
-                if (memmem(from, n, member, (size_t) length) == NULL) {
-                        memmove(to, from, n);
-                        to += n;
+                size_t length = (size_t) (next - from);
+                if (stays(lines, from, length)) {
+                        memmove(to, from, length);
+                        to += length;
                 }
                 from = next;
         }
@@ -107,13 +187,13 @@ static struct json_object *line_of(const struct commit_plan *plan, const struct 
         return TAKE(line);
 }
 
-static int append(struct lines *lines, const struct commit_plan *plan, const struct text *id, const char *now)
+static int append(struct lines *lines, const struct text *id, const char *now)
 {
         CLEANUP(json_object_put)
-        struct json_object *line = line_of(plan, id, now);
+        struct json_object *line = line_of(lines->plan, id, now);
         const char *text = line == NULL ? NULL : json_object_to_json_string_ext(line, JSON_C_TO_STRING_PLAIN);
         if (text == NULL)
-                return error_set(lines->e, ENOMEM, "no memory for a line of " LOST_FILE);
+                return no_memory(lines);
         size_t length = strlen(text);
         int r = lines->length + length >= PIECE_BYTES ? flush(lines) : 0;
         if (r == 0)
@@ -126,29 +206,28 @@ static int append(struct lines *lines, const struct commit_plan *plan, const str
         return 0;
 }
 
-static int append_all(struct lines *lines, const struct commit_plan *plan, const struct commit_saved *saved)
+static int append_all(struct lines *lines)
 {
         char now[32];
         struct tm tm;
         time_t seconds = time(NULL);
         (void) strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &tm));
         int r = flush(lines);
-        for (size_t i = 0; r == 0 && i < saved->lost_count; i++)
-                r = append(lines, plan, &saved->lost[i], now);
+        for (size_t i = 0; r == 0 && i < lines->saved.lost_count; i++)
+                r = lines->ids[i].is_listed ? 0 : append(lines, lines->ids[i].text, now);
         if (r == 0)
                 r = flush(lines);
         return r < 0 ? r : own_file_sync(&lost_file, lines->fd, lines->e);
 }
 
-static int replace(struct lines *lines, const struct commit_plan *plan, const struct commit_saved *saved)
+static int replace(struct lines *lines, struct state_dir *state)
 {
-        struct state_dir *state = plan->session->op->state;
         CLEANUP(close)
         int fd = own_file_stage(&lost_file, state, lines->e);
         if (fd < 0)
                 return fd;
         lines->fd = fd;
-        int r = append_all(lines, plan, saved);
+        int r = append_all(lines);
         if (r == 0)
                 return own_file_replace(&lost_file, state, lines->e);
         own_file_drop(&lost_file, state);
@@ -158,17 +237,20 @@ static int replace(struct lines *lines, const struct commit_plan *plan, const st
 int commit_plan_write_lost(const struct commit_plan *plan)
 {
         struct operation *op = plan->session->op;
-        struct commit_saved saved = { 0 };
-        struct lines lines = { .fd = -1, .e = &op->error };
+        struct lines lines = { .plan = plan, .fd = -1, .e = &op->error };
         if (plan->vector != NULL)
-                saved = commit_vector_saved(plan->vector);
-        if (saved.lost_count == 0)
+                lines.saved = commit_vector_saved(plan->vector);
+        if (lines.saved.lost_count == 0)
                 return 0;
-        int r = read_old(&lines, op->state);
+        int r = hash_ids(&lines);
+        if (r == 0)
+                r = read_old(&lines, op->state);
         if (r == 0) {
-                drop_segment(&lines, plan->collection->vector->id.bytes);
-                r = replace(&lines, plan, &saved);
+                sift(&lines);
+                r = replace(&lines, op->state);
         }
+        free(lines.ids);
+        free(lines.sorted);
         free(lines.bytes);
         return r;
 }

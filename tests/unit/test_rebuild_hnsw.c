@@ -495,30 +495,37 @@ static void test_salvage(void **state)
         before = snapshot_of();
         json_object_put(fails("", EILSEQ, "salvage=1")); /* they are still without one */
         assert_lost(run("salvage=1"));
-        assert_int_equal(lines_with("\"id\":\"id4\""), 2);
-        assert_int_equal(lines_with(before.segment), 2);
+        assert_int_equal(lines_with("\"id\":\"id4\""), 1);
+        assert_int_equal(lines_with(before.segment), 0);
 }
 
-/* What an attempt has written that was killed then is written once; what is older stays, also with half a line at its end. */
+/* A line that ends behind the segment, or with the id. */
+#define LINE(segment) "{\"time\":\"x\",\"collection\":\"%s\",\"segment\":\"" segment "\",\"id\":"
+
+/* What an attempt has written that was killed then is written once, and goes when it was wrong; all else stays, also half a line at the end. */
 static void test_lost_file_of_a_crash(void **state)
 {
         (void) state;
-        char text[512];
+        char text[2048];
         make_settled();
         cut_records(2);
         json_object_put(fails("", EILSEQ, "salvage=1")); /* makes .chromafs */
         struct snapshot before = snapshot_of();
-        (void) snprintf(text, sizeof(text),
-                        "{\"segment\":\"of another one\",\"id\":\"x\"}\n{\"segment\":\"%s\",\"id\":\"id2\"}\n"
-                        "{\"segment\":\"%s\",\"id\":\"id3\"}\n{\"segment\":\"y\",\"id\":\"\\\"segment\\\":\\\"%s\\\"\"}\n{\"ti",
-                        before.segment, before.segment, before.segment);
+        const char *segment = before.segment, *c = collection;
+        (void) snprintf(
+                text, sizeof(text),
+                LINE("%s") "\"id2\"}\n" LINE("%s") "\"id3\"}\n" LINE("old") "\"id2\"}\n" LINE(
+                        "%s") "\"id4\"}\n"
+                              "{\"collection\":\"other\",\"segment\":\"%s\",\"id\":\"\\\"collection\\\":\\\"%s\\\"\"}\n\n{\"ti",
+                c, segment, c, segment, c, "other", segment, segment, c);
         write_lost(text);
         assert_lost(run("salvage=1"));
-        assert_int_equal(lines_with("\"segment\""), 4 - 1 + 1);
-        assert_int_equal(lines_with("{"), 5);
-        assert_int_equal(lines_with("\"id\":\"id2\""), 0);
+        assert_int_equal(lines_with("\"id\":\"id2\""), 1);
+        assert_int_equal(lines_with("\"segment\":\"old\""), 1);
         assert_int_equal(lines_with("\"id\":\"id3\""), 1);
-        assert_int_equal(lines_with("of another one"), 1);
+        assert_int_equal(lines_with("\"id\":\"id4\""), 2); /* another collection's, too */
+        assert_int_equal(lines_with("\"other\""), 2);
+        assert_int_equal(lines_with("{\"ti"), 5);
 }
 
 /* A link would make us write elsewhere. */
