@@ -94,8 +94,7 @@ static void label_problems(uint64_t orphans, uint64_t missing, const char *where
                     "%llu labels of the index belong to no record: they are found by queries and then fail",
                     (unsigned long long) orphans);
         if (missing > 0)
-                add(problems, "missing_labels", where,
-                    orphans > 0 ? json_object_get(cure) : command(&tree_collection, where, "commit"),
+                add(problems, "missing_labels", where, json_object_get(cure),
                     "%llu records that the index should have are not in it", (unsigned long long) missing);
 }
 

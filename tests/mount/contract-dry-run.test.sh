@@ -38,7 +38,7 @@ check() {
     fingerprint "$DIR" >before
     mount_dir "$DIR" "$MNT"
     (cd "$MNT" && find . -maxdepth 2 -type f -perm -200 && find collections/types -type f -perm -200) | sed 's|^\./||' | sort >controls
-    for control in cancel commit clean rebuild-fts clean-orphans backup collections/types/commit collections/types/clean; do
+    for control in cancel commit clean rebuild-fts clean-orphans backup collections/types/commit collections/types/clean collections/types/rebuild-hnsw; do
         grep -qxF "$control" controls || fail "$FIXTURE: $control can't be written to"
     done
     while read -r control <&3; do check_control "$control"; done 3<controls

@@ -7,7 +7,7 @@
 . "${CHROMAFS_LIB%/*}/helpers/control.sh"
 
 ROOT_CONTROLS='cancel commit clean rebuild-fts clean-orphans backup config/automatically_purge'
-COLLECTION_CONTROLS='clean config/ef_search config/sync_threshold'
+COLLECTION_CONTROLS='clean rebuild-hnsw config/ef_search config/sync_threshold'
 
 controls() {
     for control in $ROOT_CONTROLS; do echo "$control"; done

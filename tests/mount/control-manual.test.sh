@@ -12,10 +12,11 @@ in_page() {
     grep -qF -f sentence page || fail "chromafs(5) does not have what $2 says: $1"
 }
 
+# check_control CONTROL [FOLDER HEADING]: of a control that is not at the top
 check_control() {
-    cat "$MNT/$1" >usage
+    cat "$MNT/${2-}$1" >usage
     head -n 1 usage | grep -q "^# $1: [A-Z]" || fail "$1 does not say what it does"
-    in_page "## $1" "$1"
+    in_page "## ${3-}$1" "$1"
     sed -n 's/^#   \([a-z_]*=\)[^ ]*$/\1/p' usage >options
     [ -s options ] || fail "$1 has no options"
     while read -r option; do in_page "$option" "$1"; done <options
@@ -28,4 +29,5 @@ check_control() {
 
 mount_fixture chroma-1.5.9
 for control in backup commit clean rebuild-fts clean-orphans; do check_control "$control"; done
+check_control rebuild-hnsw collections/types/ 'collections/<entry>/'
 unmount

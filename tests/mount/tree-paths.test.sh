@@ -39,7 +39,7 @@ collection_paths() {
     parameters
     while read -r entry; do
         c=collections/$entry
-        printf '%s\n' "$c" "$c/info.json" "$c/wal.jsonl" "$c/commit" "$c/clean" "$c/config" "$c/segments"
+        printf '%s\n' "$c" "$c/info.json" "$c/wal.jsonl" "$c/commit" "$c/clean" "$c/rebuild-hnsw" "$c/config" "$c/segments"
     done <all
     sql_entries "$DIR" "SELECT 'collections/' || entry || '/segments/' || segments.id
         FROM entries JOIN segments ON segments.collection = entries.id"

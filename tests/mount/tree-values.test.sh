@@ -65,7 +65,7 @@ check_spaces() {
 
 # Every file of config/ is the value in info.json, on a line; "default" where that is null.
 check_parameters() {
-    (cd "$MNT/collections" && grep -rH . --exclude=info.json --exclude=wal.jsonl --exclude=clean --exclude=commit .) | jq -R -s '[split("\n")[] | select(. != "") | split("/") as $path |
+    (cd "$MNT/collections" && grep -rH . --exclude=info.json --exclude=wal.jsonl --exclude=clean --exclude=commit --exclude=rebuild-hnsw .) | jq -R -s '[split("\n")[] | select(. != "") | split("/") as $path |
         ($path[3:] | join("/") | split(":")) as $line | ($line[1:] | join(":")) as $text |
         {entry: $path[1], name: $line[0], value: (try ($text | tonumber) catch $text)}] | sort_by(.entry, .name)' >found
     jq -s 'map(.entry as $entry | .configuration | to_entries[] | select(.key != "source") | .value |= (. // "default") |
