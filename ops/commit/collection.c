@@ -29,6 +29,7 @@ static int describe(struct commit_plan *plan, struct commit_outcome *outcome)
         return outcome->collection == NULL ? error_set(e, ENOMEM, "no memory for the result") : 0;
 }
 
+/* A dry run has the reason in its result. */
 static int tell_rebuild(struct commit_plan *plan, struct commit_outcome *outcome)
 {
         if (plan->session->rebuild == NULL)
@@ -36,7 +37,13 @@ static int tell_rebuild(struct commit_plan *plan, struct commit_outcome *outcome
         outcome->rebuilt = commit_plan_rebuilt(plan);
         if (outcome->rebuilt == NULL)
                 return error_set(&plan->session->op->error, ENOMEM, "no memory for the result");
-        return plan->session->op->command->dry_run ? 0 : commit_plan_refuse_lost(plan);
+        int r = commit_plan_refuse_lost(plan);
+        if (r < 0 && plan->session->op->command->dry_run) {
+                outcome->reason = plan->session->op->error;
+                plan->session->op->error = (struct error){ 0 };
+                r = 0;
+        }
+        return r;
 }
 
 static void tell_plan(struct commit_plan *plan, struct commit_outcome *outcome)

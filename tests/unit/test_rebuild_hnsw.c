@@ -17,6 +17,7 @@
 #include <xxhash.h>
 
 #include "ops/commit/rebuild.h"
+#include "ops/commit/reject.h"
 #include "ops/config.h"
 #include "ops/hnsw/check.h"
 #include "ops/index_summary.h"
@@ -450,7 +451,13 @@ static void test_lost_records_refuse(void **state)
         struct snapshot before = snapshot_of();
         uint64_t records = file_hash("data_level0.bin");
         assert_lost(fails("", EILSEQ, "salvage=1"));
-        assert_lost(run("dry_run=1"));
+        struct json_object *planned = run("dry_run=1");
+        assert_string_equal(text_of_key(one_of(planned), "status"), "planned");
+        assert_non_null(strstr(text_of_key(one_of(planned), "reason"), "salvage=1"));
+        assert_lost(planned);
+        planned = run("dry_run=1 salvage=1");
+        assert_string_equal(text_of_key(one_of(planned), "reason"), "");
+        assert_lost(planned);
         assert_unchanged(&before);
         assert_int_equal(file_hash("data_level0.bin"), records);
         assert_false(is_there(LOST));
@@ -619,6 +626,21 @@ static void test_segment_without_a_uuid(void **state)
         assert_int_equal(hash_of(DB_FILE), before);
 }
 
+/* As for a commit. */
+static void test_rows_that_cannot_be_applied(void **state)
+{
+        (void) state;
+        make_pending();
+        sql_dir_exec(&d.sql, "UPDATE embeddings_queue SET operation = 77 WHERE seq_id = 9");
+        struct json_object *result = run("");
+        assert_int_equal(result_number(result, "rejected"), 1);
+        assert_int_equal(result_number(rebuilt(result), "from_log"), 2);
+        json_object_put(result);
+        assert_true(is_there(STATE_DIR "/" REJECTED_FILE));
+        assert_index(4, 16);
+        assert_int_equal(position_of("METADATA"), 9);
+}
+
 /* --- others --- */
 
 static bool always(void *context)
@@ -760,6 +782,7 @@ int main(void)
                 ROWS(test_emptied_index),
                 ROWS(test_full_text_table_that_is_missing),
                 ROWS(test_segment_without_a_uuid),
+                ROWS(test_rows_that_cannot_be_applied),
                 ROWS(test_cancelled),
                 ROWS(test_row_that_comes_meanwhile),
                 ROWS(test_log_that_changes_meanwhile),
