@@ -10,6 +10,8 @@
 
 #include "ops/operation/command.h"
 
+static const char *const words[] = { "l2", "cosine", "ip", NULL };
+
 static const struct option_spec rows[] = {
         { .name = "flag", .type = OPTION_FLAG, .by_default = "1", .help = "a flag" },
         { .name = "bool", .type = OPTION_BOOL, .by_default = "true", .help = "a truth" },
@@ -19,6 +21,8 @@ static const struct option_spec rows[] = {
         { .name = "text", .type = OPTION_TEXT, .by_default = "none", .help = "a text" },
         { .name = "path", .type = OPTION_PATH, .by_default = "none", .help = "a path" },
         { .name = "names", .type = OPTION_NAMES, .by_default = "none", .help = "some names" },
+        { .name = "word", .type = OPTION_WORD, .words = words, .by_default = "as it is", .help = "a word" },
+        { .name = "mode", .type = OPTION_WORD, .words = words, .by_default = "cosine", .help = "another word" },
         { .name = NULL },
 };
 
@@ -68,7 +72,7 @@ static void nothing_said(void **state)
         for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
                 CLEANUP(command_free)
                 struct command *command = good(lines[i]);
-                assert_int_equal(command->count, 11);
+                assert_int_equal(command->count, 13);
                 for (size_t j = 0; j < command->count; j++)
                         assert_false(command->values[j].given);
                 assert_false(command->dry_run || command->force);
@@ -91,6 +95,25 @@ static void defaults(void **state)
         assert_null(command_option(command, "text")->text.bytes);
         assert_null(command_option(command, "path")->text.bytes);
         assert_int_equal(command_option(command, "names")->name_count, 0);
+        assert_int_equal(command_option(command, "word")->count, 0);
+        assert_int_equal(command_option(command, "mode")->count, 1);
+}
+
+static void one_of_words(void **state)
+{
+        static const char *const wrong[] = { "word=", "word=L2", "word=l", "word=l22", "word=ip,l2", "word=%20ip" };
+        (void) state;
+        for (uint64_t i = 0; words[i] != NULL; i++) {
+                char line[32];
+                (void) snprintf(line, sizeof(line), "word=%s", words[i]);
+                CLEANUP(command_free)
+                struct command *command = good(line);
+                assert_true(command_option(command, "word")->given);
+                assert_true(command_option(command, "word")->count == i);
+                assert_int_equal(command_option(command, "mode")->count, 1);
+        }
+        for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+                bad(wrong[i], "word must be one of l2, cosine, ip");
 }
 
 static void common_options(void **state)
@@ -304,11 +327,11 @@ static void usage(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(nothing_said),  cmocka_unit_test(defaults),     cmocka_unit_test(common_options),
-                cmocka_unit_test(values),        cmocka_unit_test(names),        cmocka_unit_test(wrong_words),
-                cmocka_unit_test(wrong_numbers), cmocka_unit_test(wrong_values), cmocka_unit_test(escapes),
-                cmocka_unit_test(wrong_bytes),   cmocka_unit_test(too_long),     cmocka_unit_test(shown_words),
-                cmocka_unit_test(missing),       cmocka_unit_test(usage),
+                cmocka_unit_test(nothing_said),   cmocka_unit_test(one_of_words),  cmocka_unit_test(defaults),
+                cmocka_unit_test(common_options), cmocka_unit_test(values),        cmocka_unit_test(names),
+                cmocka_unit_test(wrong_words),    cmocka_unit_test(wrong_numbers), cmocka_unit_test(wrong_values),
+                cmocka_unit_test(escapes),        cmocka_unit_test(wrong_bytes),   cmocka_unit_test(too_long),
+                cmocka_unit_test(shown_words),    cmocka_unit_test(missing),       cmocka_unit_test(usage),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
