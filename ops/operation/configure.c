@@ -129,7 +129,8 @@ static int add_written(const struct plan *plan, struct json_object *written)
                 const char *name;
                 bool is;
         } places[] = {
-                { "segment_metadata", plan->change.metadata },
+                { "segment_metadata", settings_any(&plan->change.segment) },
+                { "collection_metadata", settings_any(&plan->change.collection) },
                 { "config_json_str", plan->change.config.bytes != NULL },
                 { "schema_str", plan->change.schema.bytes != NULL },
                 { "embeddings_queue_config", plan->purge_changes },

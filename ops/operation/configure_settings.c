@@ -42,6 +42,47 @@ unsigned settings_of(const struct command *command, struct settings *ret)
         return count;
 }
 
+bool settings_any(const struct settings *settings)
+{
+        bool any = false;
+        for (enum setting s = 0; s < SETTING_COUNT; s++)
+                any = any || settings->given[s];
+        return any;
+}
+
+struct settings settings_of_config(const struct hnsw_config *config)
+{
+        return (struct settings){ .given = { [SETTING_EF_SEARCH] = true,
+                                             [SETTING_RESIZE_FACTOR] = true,
+                                             [SETTING_SYNC_THRESHOLD] = true,
+                                             [SETTING_M] = true,
+                                             [SETTING_EF_CONSTRUCTION] = true,
+                                             [SETTING_SPACE] = true },
+                                  .integer = { [SETTING_EF_SEARCH] = config->ef_search,
+                                               [SETTING_SYNC_THRESHOLD] = config->sync_threshold,
+                                               [SETTING_M] = config->m,
+                                               [SETTING_EF_CONSTRUCTION] = config->ef_construction,
+                                               [SETTING_SPACE] = (int64_t) config->space },
+                                  .resize_factor = config->resize_factor };
+}
+
+struct metadata_value setting_value(const struct settings *settings, enum setting s)
+{
+        const char *key = setting_names[s].metadata;
+        struct metadata_value value = { .key = { (char *) (uintptr_t) key, strlen(key) },
+                                        .type = VALUE_INT,
+                                        .integer = settings->integer[s] };
+        if (setting_names[s].type == SETTING_REAL) {
+                value.type = VALUE_FLOAT;
+                value.real = settings->resize_factor;
+        } else if (setting_names[s].type == SETTING_NAME) {
+                const char *name = hnsw_space_name((enum hnsw_space) settings->integer[s]);
+                value.type = VALUE_STRING;
+                value.string = (struct text){ (char *) (uintptr_t) name, strlen(name) };
+        }
+        return value;
+}
+
 static bool is_used(enum setting s, const struct hnsw_config *now)
 {
         switch (s) {

@@ -1,5 +1,6 @@
 /*
- * The settings of a collection that can be changed: their names in each place, and what was asked for. The last three are those of an index that is built anew.
+ * The settings of a collection that can be changed: their names in each place, and what was asked for. The last three are those of
+ * an index that is built anew.
  */
 #ifndef OPS_OPERATION_CONFIGURE_SETTINGS_H
 #define OPS_OPERATION_CONFIGURE_SETTINGS_H
@@ -46,6 +47,15 @@ struct settings { /* those that are asked for */
 
 /* "l2", "cosine", "ip": the words of the option `space`, in the order of enum hnsw_space. */
 extern const char *const setting_spaces[];
+
+/* Whether there is one. */
+bool settings_any(const struct settings *settings);
+
+/* All that Chroma 1.x takes from a configuration. */
+struct settings settings_of_config(const struct hnsw_config *config);
+
+/* As a row of segment_metadata or collection_metadata; what it points to is not the caller's. */
+struct metadata_value setting_value(const struct settings *settings, enum setting s);
 
 /* What the command says; options that its operation does not have are not given. Returns how many. */
 unsigned settings_of(const struct command *command, struct settings *ret);

@@ -17,8 +17,8 @@ struct configure_change {
         struct settings settings; /* those that are not in force yet */
         unsigned count;           /* of these; 0: nothing is written */
         struct hnsw_config before, after;
-        bool metadata;              /* the settings go to segment_metadata */
-        struct text config, schema; /* new texts of the columns; bytes NULL: they stay */
+        struct settings segment, collection; /* what goes to segment_metadata, and to collection_metadata */
+        struct text config, schema;          /* new texts of the columns; bytes NULL: they stay */
 };
 
 /* Finds out what to write. The caller clears *ret. -EINVAL: what this version does not use or refuses, or can't be said there;

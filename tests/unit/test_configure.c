@@ -289,11 +289,85 @@ static void test_back_to_defaults(void **state)
         sets("ef_search=100", live, "segment_metadata config_json_str");
         assert_int_equal(effective().ef_search, 100);
         done();
-        /* and where the metadata says more than that, there is no way */
+        /* and where the metadata is of a time before other settings were changed, all of them are */
         make(9, 5, 2);
         metadata("hnsw:space", "str_value", "'cosine'");
+        metadata("hnsw:batch_size", "int_value", "10");
         orphan_place_exec(&place, "UPDATE collections SET config_json_str = '{\"vector_index\":{\"hnsw\":{\"ef_search\":5}}}'");
-        refuses("ef_search=100", live, EINVAL, "no way");
+        sets("ef_search=100", live, "segment_metadata config_json_str");
+        struct hnsw_config config = effective();
+        assert_true(config.space == SPACE_L2 && config.ef_search == 100);
+        has(METADATA, "hnsw:M=16 hnsw:batch_size=10 hnsw:construction_ef=100 hnsw:resize_factor=1.2 hnsw:search_ef=100 "
+                      "hnsw:space=l2 hnsw:sync_threshold=1000");
+        done();
+}
+
+/* The user's own metadata. */
+
+#define USERS                                                                                                                      \
+        "SELECT group_concat(key || '=' || coalesce(str_value, int_value, float_value), ' ') FROM (SELECT * FROM "                 \
+        "collection_metadata WHERE collection_id = (SELECT id FROM collections) ORDER BY key)"
+
+static void users(const char *key, const char *column, const char *value)
+{
+        orphan_place_exec(&place, "INSERT INTO collection_metadata (collection_id, key, %s) VALUES (%Q, %Q, %s)", column, live, key,
+                          value);
+}
+
+static void make_users(int sysdb, int metadb, int queue)
+{
+        make(sysdb, metadb, queue);
+        orphan_place_exec(&place, "DELETE FROM collection_metadata");
+        users("note", "str_value", "'hnsw:search_ef'");
+}
+
+/* What stands there follows, and nothing else. */
+static void test_users_keys(void **state)
+{
+        static const int versions[][3] = { { 3, 1, 1 }, { 4, 3, 1 }, { 9, 4, 2 }, { 9, 5, 2 }, { 10, 6, 2 } };
+        (void) state;
+        for (size_t i = 0; i < 5; i++) {
+                bool is_rust = versions[i][1] >= 5;
+                make_users(versions[i][0], versions[i][1], versions[i][2]);
+                users("hnsw:space", "str_value", "'ip'");
+                sets("ef_search=77", live, is_rust ? "config_json_str" : "segment_metadata");
+                has(USERS, "hnsw:space=ip note=hnsw:search_ef");
+                users("hnsw:search_ef", "int_value", "5");
+                users("hnsw:sync_threshold", "float_value", "7.5");
+                sets("dry_run=1 ef_search=78", live,
+                     is_rust ? "collection_metadata config_json_str" : "segment_metadata collection_metadata");
+                sets("ef_search=78 sync_threshold=500", live,
+                     is_rust ? "collection_metadata config_json_str" : "segment_metadata collection_metadata");
+                has(USERS, "hnsw:search_ef=78 hnsw:space=ip hnsw:sync_threshold=500 note=hnsw:search_ef");
+                has("SELECT group_concat(typeof(int_value)) FROM collection_metadata WHERE key IN ('hnsw:search_ef', "
+                    "'hnsw:sync_threshold')",
+                    "integer,integer");
+                sets("ef_search=78 sync_threshold=500", live, "");
+                done();
+        }
+}
+
+/* 0.5.4 and later open no older collection whose metadata says that a batch is larger than sync_threshold. */
+static void test_users_pair(void **state)
+{
+        (void) state;
+        make_users(4, 3, 1);
+        users("hnsw:sync_threshold", "int_value", "1000");
+        sets("sync_threshold=200", live, "segment_metadata collection_metadata");
+        has(USERS, "hnsw:sync_threshold=200 note=hnsw:search_ef");
+        sets("batch_size=30 sync_threshold=50", live, "segment_metadata collection_metadata");
+        has(USERS, "hnsw:batch_size=30 hnsw:sync_threshold=50 note=hnsw:search_ef");
+        done();
+        make_users(4, 3, 1);
+        users("hnsw:batch_size", "int_value", "100");
+        sets("batch_size=30 sync_threshold=50", live, "segment_metadata collection_metadata");
+        has(USERS, "hnsw:batch_size=30 note=hnsw:search_ef");
+        sets("batch_size=2000 sync_threshold=2001", live, "segment_metadata collection_metadata");
+        has(USERS, "hnsw:batch_size=2000 hnsw:sync_threshold=2001 note=hnsw:search_ef");
+        done();
+        make_users(4, 3, 1);
+        sets("batch_size=30 sync_threshold=50", live, "segment_metadata");
+        has(USERS, "note=hnsw:search_ef");
         done();
 }
 
@@ -431,6 +505,7 @@ int main(void)
                 cmocka_unit_test(test_schema),         cmocka_unit_test(test_schema_odd),
                 cmocka_unit_test(test_odd_json),       cmocka_unit_test(test_no_json),
                 cmocka_unit_test(test_purge),          cmocka_unit_test(test_requests),
+                cmocka_unit_test(test_users_keys),     cmocka_unit_test(test_users_pair),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
