@@ -7,9 +7,10 @@
  * - The reverse: what is written amounts to the defaults, and so Chroma would go on reading segment_metadata. Then the settings are
  *   written there too; all of them, where what stands there is of a time before others were changed.
  * - collection_metadata is the user's: no release takes a setting from there once the collection is made. But it is where people and
- *   programs look one up, so that a key which is there already follows. One that is not there stays away: Chroma's modify() refuses
- *   metadata with "hnsw:space". But 0.5.4 to 0.6.3 make the config_json_str of an older collection from there, and fail for good when
- *   batch_size is above sync_threshold, with the default for one that is not there: then both are written.
+ *   programs look one up, and so a key that is there already follows. Another one stays away, with two exceptions before 1.0. A
+ *   collection without "hnsw:space" is taken for l2, by whoever scales distances, and there is no other place that tells. And 0.5.4
+ *   to 0.6.3 make the config_json_str of an older collection from there, and never open it when batch_size is above sync_threshold,
+ *   with the default for one that is not there: then both are written.
  *
  * Which of these it is need not be guessed: each change is first made on a copy of what is stored, and asked what Chroma would do
  * with it.
@@ -152,13 +153,20 @@ static int64_t told(const struct collection_detail *detail, const struct setting
         return changed->given[s] ? changed->integer[s] : value != NULL && value->type == VALUE_INT ? value->integer : otherwise;
 }
 
-static void make_collection(const struct collection_detail *detail, struct configure_change *change)
+/* Whether the default, which stands for a key that is not there, is no longer true. */
+static bool is_needed(const struct chroma_version *version, const struct settings *settings, enum setting s)
+{
+        return s == SETTING_SPACE && !version->rust && settings->integer[s] != SPACE_L2;
+}
+
+static void make_collection(const struct chroma_version *version, const struct collection_detail *detail,
+                            struct configure_change *change)
 {
         struct settings *changed = &change->collection;
         *changed = change->settings;
         for (enum setting s = 0; s < SETTING_COUNT; s++)
-                changed->given[s] = change->settings.given[s] && find_key(detail, s) != NULL;
-        if (!changed->given[SETTING_BATCH_SIZE] && !changed->given[SETTING_SYNC_THRESHOLD])
+                changed->given[s] = changed->given[s] && (find_key(detail, s) != NULL || is_needed(version, changed, s));
+        if (version->rust || (!changed->given[SETTING_BATCH_SIZE] && !changed->given[SETTING_SYNC_THRESHOLD]))
                 return;
         if (told(detail, changed, SETTING_BATCH_SIZE, BATCH_SIZE_DEFAULT) >
             told(detail, changed, SETTING_SYNC_THRESHOLD, SYNC_THRESHOLD_DEFAULT)) {
@@ -184,7 +192,7 @@ int configure_change_make(const struct chroma_version *version, const struct col
         change.after = settings_apply(&change.settings, &change.before);
         if (change.count > 0) {
                 r = make(version, detail, &change, e);
-                make_collection(detail, &change);
+                make_collection(version, detail, &change);
         }
         if (r < 0)
                 configure_change_clear(&change);

@@ -39,7 +39,6 @@ static int run(struct write_db *w, const char *sql, const struct text *first, co
 
 struct place { /* a table of keys and values */
         const char *table, *owner;
-        bool is_users; /* who may have taken a key away since it was planned */
 };
 
 static const char *column_of(enum setting s)
@@ -57,8 +56,7 @@ static int write_value(struct write_db *w, const struct place *place, const stru
         struct metadata_value value = setting_value(settings, s);
         (void) snprintf(sql, sizeof(sql), "DELETE FROM %s WHERE %s = ?1 AND key = ?2", place->table, place->owner);
         int r = run(w, sql, id, &value.key, NULL, e);
-        bool is_new = settings->given[SETTING_BATCH_SIZE] && settings->given[SETTING_SYNC_THRESHOLD];
-        if (r < 0 || (place->is_users && sqlite3_changes(write_db_handle(w)) == 0 && !is_new))
+        if (r < 0)
                 return r;
         (void) snprintf(sql, sizeof(sql), "INSERT INTO %s (%s, key, %s) VALUES (?1, ?2, ?3)", place->table, place->owner,
                         column_of(s));
@@ -167,8 +165,7 @@ static int check(struct write_db *w, const struct chroma_version *version, const
 static int write_tables(struct write_db *w, const struct collection *collection, const struct configure_change *change,
                         struct error *e)
 {
-        static const struct place segment = { "segment_metadata", "segment_id", false },
-                                  user = { "collection_metadata", "collection_id", true };
+        static const struct place segment = { "segment_metadata", "segment_id" }, user = { "collection_metadata", "collection_id" };
         if (settings_any(&change->segment) && collection->vector == NULL)
                 return error_set(e, EILSEQ, "the collection has no vector segment, whose settings these are");
         int r = 0;

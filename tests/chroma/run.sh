@@ -56,6 +56,7 @@ tests() {
     echo "commit_random: 0.4.3 0.4.24 0.5.23 0.6.3 1.0.20 1.5.9"
     echo "commit_upgrade: 1.5.9"
     echo "commit_emptied: 0.4.24 0.6.3 1.5.9"
+    echo "rebuild_options: $VERSIONS 0.4.3-0.6.3 0.4.24-1.5.9"
     echo "commit: $(some_fixtures 4)"
 }
 
