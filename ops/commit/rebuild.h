@@ -3,6 +3,8 @@
  * committed in the same transaction.
  *
  * - Links, levels and counts of the old index are never used (ops/hnsw/salvage.h). Each record gets the vector that Chroma had for it last; one for which there is no vector anywhere ends it, unless salvage=1.
+ * - Parameters are written where the version reads them (configure_store.c), in the same transaction. Keys of the collection's own metadata that name them follow; before 1.0 "hnsw:space" comes there when
+ *   another space than l2 is asked for.
  * - result: that of commit (ops/commit/result.h) for the one collection, and there "rebuild": {kept, from_log, without_vector, lost, lost_ids: […], lost_file, orphans, stale, doubtful, uncounted, impossible, normalised, unlisted,
  *   deleted, size_before, parameters: {name: {before, after}}, damage: [a sentence …]}.
  *     kept            vectors of the old index

@@ -3,6 +3,7 @@
 
 usage: rebuild_options.py fill DIR MODEL       with Chroma: makes the collections
        rebuild_options.py more DIR MODEL       300 more records in each
+       rebuild_options.py modify DIR MODEL     changes a parameter in the way of 1.x
        rebuild_options.py check DIR MODEL      parameters, metadata, embeddings, distances
        rebuild_options.py operate DIR MNT MODEL VERSION     without Chroma: rebuilds through the mount
 
@@ -57,7 +58,7 @@ def collections():
 
 
 def norm_factor(number):
-    return (0.01, 1, 40)[number % 3]
+    return (0.5, 1, 2)[number % 3]
 
 
 def vectors(name, first, count):
@@ -120,6 +121,17 @@ def more(directory, path):
     save(path, model)
 
 
+def modify(directory, path):
+    """1.x then stores what it takes for the whole configuration."""
+    import truth
+    client, model = truth.open_client(directory), load(path)
+    for name, record in model.items():
+        if record["asked"]:
+            client.get_collection(name, embedding_function=None).modify(configuration={"hnsw": {"ef_search": 444}})
+            record["modified"] = {"ef_search": 444}
+    save(path, model)
+
+
 def close_to(found, expected):
     return all(abs(a - b) <= 1e-6 * max(abs(b), 1e-9) for a, b in zip(found, expected))
 
@@ -165,13 +177,13 @@ def check_distances(name, collection, record, space):
             if abs(told - expected) > 1e-4 * max(1, abs(expected)):
                 fail("%s: %s is %s away, and not %s (%s)" % (name, record_id, told, expected, space))
         missed += answer["distances"][0][0] > float(true.min()) + 1e-4 * max(1, abs(float(true.min())))
-    # What Chroma adds itself, to few links and with norms so different, it does not always find again.
-    if missed > (2 if len(ids) <= RECORDS else 6):
+    # With so few links and candidates Chroma does not always find again what it has added itself.
+    if "operated" in record and missed > (2 if len(ids) <= RECORDS else 5):
         fail("%s: %d of 10 queries miss the nearest record" % (name, missed))
 
 
 def expected_parameters(record):
-    return dict(DEFAULTS, **dict(record["given"], **record["asked"]))
+    return dict(DEFAULTS, **dict(record["given"], **dict(record["asked"], **record.get("modified", {}))))
 
 
 def check_parameters(name, client, collection, record):
@@ -399,7 +411,7 @@ def operate(directory, mount_path, path, version):
 
 
 def main():
-    commands = {"fill": fill, "more": more, "check": check, "operate": operate}
+    commands = {"fill": fill, "more": more, "modify": modify, "check": check, "operate": operate}
     if len(sys.argv) < 4 or sys.argv[1] not in commands:
         sys.exit(__doc__)
     commands[sys.argv[1]](*sys.argv[2:])

@@ -47,6 +47,12 @@ done
 options "$LAST" check "$DIR" "$MODEL"
 options "$LAST" more "$DIR" "$MODEL"
 options "$LAST" check "$DIR" "$MODEL"
+case $LAST in
+1.*)
+    options "$LAST" modify "$DIR" "$MODEL"
+    options "$LAST" check "$DIR" "$MODEL"
+    ;;
+esac
 for release in $(later "$LAST"); do
     options "$release" check "$DIR" "$MODEL"
 done
