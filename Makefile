@@ -86,7 +86,7 @@ ALL_SRC := $(OPS_SRC) $(FS_SRC) $(UNIT_SRC) $(UNIT_LIB) $(wildcard tests/fuzz/*.
 ALL_HDR := $(wildcard ops/*.h ops/*/*.h fs/*.h tests/*/*.h)
 FIXTURES := $(patsubst tests/fixtures/%.tar.xz,%,$(wildcard tests/fixtures/*.tar.xz))
 MAN_SRC := $(wildcard man/*.scd)
-COMMANDS := scripts/chromafs-wal-backup scripts/chromafs-maintain
+COMMANDS := scripts/chromafs-wal-backup scripts/chromafs-maintain scripts/chromafs-erase
 UNITS := scripts/chromafs@.service scripts/chromafs-maintain@.service scripts/chromafs-maintain@.timer
 
 OPS_OBJ := $(OPS_SRC:%.c=$(BUILD)/%.o)

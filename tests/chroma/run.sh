@@ -38,6 +38,7 @@ tests() {
     echo "wal_live: 0.6.3 1.5.9"
     echo "operations_live: 0.6.3 1.5.9"
     echo "maintain: 0.6.3 1.5.9"
+    echo "erase: 0.4.24 0.5.23 0.6.3 1.0.20 1.5.9"
     echo "faults: 0.5.23 1.5.9"
     echo "journal: 0.6.3 1.5.9"
     echo "chops: 0.5.23 0.6.3"

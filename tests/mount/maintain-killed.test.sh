@@ -9,7 +9,7 @@
 # shellcheck source=tests/mount/helpers/maintain.sh
 . "${CHROMAFS_LIB%/*}/helpers/maintain.sh"
 
-IGNORE=--ignore=fragmented
+IGNORE=--ignore=left
 ROWS=600000
 
 # start ARGUMENT...: in the background; its pid is in $run. (sh starts what is in the background with SIGINT ignored.)
@@ -38,7 +38,7 @@ signals() {
     while read -r shell <&9; do
         for signal in TERM:143 INT:130 HUP:129; do
             MAINTAIN="$shell $WORK/bin/chromafs-maintain"
-            start "$IGNORE" --no-commit --no-clean-orphans "$DIR"
+            start "$IGNORE" --no-commit --no-rebuild-hnsw --no-clean-orphans "$DIR"
             wait_until is_cleaning
             kill -"${signal%:*}" "$run"
             status=0
@@ -53,7 +53,7 @@ signals() {
 # The kernel ends all of a terminal's processes, the daemon and the writer, too.
 terminal() {
     mkfifo keys
-    env --default-signal=INT,QUIT script -qec "chromafs-maintain $IGNORE --no-commit --no-clean-orphans '$DIR'" terminal <keys >/dev/null 2>&1 &
+    env --default-signal=INT,QUIT script -qec "chromafs-maintain $IGNORE --no-commit --no-rebuild-hnsw --no-clean-orphans '$DIR'" terminal <keys >/dev/null 2>&1 &
     run=$!
     exec 5>keys
     wait_until is_cleaning
@@ -66,7 +66,7 @@ terminal() {
 
 on_a_mount() {
     mount_dir "$DIR" "$MNT"
-    start "$IGNORE" --no-commit --no-clean-orphans "$MNT"
+    start "$IGNORE" --no-commit --no-rebuild-hnsw --no-clean-orphans "$MNT"
     wait_until is_running clean
     kill "$run"
     wait "$run" || :
@@ -74,7 +74,7 @@ on_a_mount() {
     assert_eq "$before" "$(contents_of "$DIR")" 'the directory after SIGTERM, with a mount'
     mountpoint -q "$MNT" || fail 'it was unmounted'
     # Somebody stops it through the mount: the others don't go on.
-    start "$IGNORE" --no-commit "$MNT"
+    start "$IGNORE" --no-commit --no-rebuild-hnsw "$MNT"
     wait_until is_running clean
     put "$MNT/cancel" 1
     status=0
@@ -87,7 +87,7 @@ on_a_mount() {
 
 # Its writer goes on until the operation is over, and keeps both locks; the next run then clears up.
 killed() {
-    start "$IGNORE" --no-commit --no-clean-orphans "$DIR"
+    start "$IGNORE" --no-commit --no-rebuild-hnsw --no-clean-orphans "$DIR"
     wait_until is_cleaning
     kill -KILL "$run"
     wait "$run" 2>/dev/null || :
@@ -95,7 +95,7 @@ killed() {
     assert_eq 75 "$STATUS" 'status while the writer of a killed run works'
     assert_contains err 'another chromafs-maintain works on'
     # shellcheck disable=SC2317  # it is called by its name
-    recover() { run_maintain "$IGNORE" --no-commit --no-clean --no-clean-orphans "$DIR" && [ "$STATUS" -eq 0 ]; }
+    recover() { run_maintain "$IGNORE" --no-commit --no-rebuild-hnsw --no-clean --no-clean-orphans "$DIR" && [ "$STATUS" -eq 0 ]; }
     wait_until recover
     assert_nothing_left
     wait_until has_no_daemon "$DIR"
@@ -117,7 +117,7 @@ killed() {
 
 # The daemon dies: it is told, and the directory is as it was.
 daemon_killed() {
-    start "$IGNORE" --no-commit --no-clean-orphans "$DIR"
+    start "$IGNORE" --no-commit --no-rebuild-hnsw --no-clean-orphans "$DIR"
     wait_until is_cleaning
     # shellcheck disable=SC2046  # numbers
     kill -KILL $(daemons_of "$DIR")
@@ -131,7 +131,7 @@ daemon_killed() {
 
 # It is stopped, so that it is there as long as it must be.
 two_at_once() {
-    start "$IGNORE" --no-commit --no-clean-orphans "$DIR"
+    start "$IGNORE" --no-commit --no-rebuild-hnsw --no-clean-orphans "$DIR"
     wait_until is_cleaning
     kill -STOP "$run"
     ln -sfn "$DIR" link

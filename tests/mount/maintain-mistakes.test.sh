@@ -49,9 +49,11 @@ each_shell() {
         check_name "100% $NEWLINE"
         assert_maintain 2 'no option: --bad' --bad "$DIR"
         copy_fixture chroma-1.5.9
+        tear "$DIR" fragmented data_level0.bin 20000
         run_maintain --ignore=left --backup="$WORK/backup" "$DIR/."
         assert_eq 3 "$STATUS" "status with $shell: $(cat err)"
-        assert_eq 2 "$(grep -c '\[fragmented\]$' err)" "problems that $shell tells"
+        assert_eq 'backup:done commit:done rebuild-hnsw:done rebuild-hnsw:failed commit:done clean-orphans:done clean:done ' "$(operations "$DIR")" "operations with $shell"
+        assert_eq 'lost index_damaged fragmented damaged_source' "$(sed 's/.*\[\(.*\)\]$/\1/' err | awk '!seen[$0]++ { all[n++] = $0 } END { for (i = 1; i < n; i++) printf "%s ", all[i]; printf "%s", all[0] }')" "problems that $shell tells"
         rm -rf "$DIR" backup
     done 9<list
     MAINTAIN=$WORK/bin/chromafs-maintain
@@ -64,7 +66,7 @@ wrong_usage() {
     assert_maintain 2 'is needed' -v
     assert_maintain 2 'too many' "$DIR" "$DIR"
     assert_maintain 2 empty ''
-    for option in --bad -x --commit --force --no-backup --backup --skip --keep --keep= --keep=x --keep=-1 --keep=36501 --keep=007 --threads=0 --threads=1025 \
+    for option in --bad -x --commit --force --no-backup --backup --skip --keep --keep= --keep=x --keep=-1 --keep=36501 --keep=007 --fragmentation --fragmentation=101 --fragmentation=3.5 --threads=0 --threads=1025 \
         --backup= --skip= --ignore= --ignore=A --ignore='a b'; do
         assert_maintain 2 "${option%%=*}" "$option" "$DIR"
     done
@@ -222,7 +224,7 @@ in_use() {
     before=$(contents_of "$DIR")
     assert_maintain 75 "commit: pid $holder (sleep) has chroma.sqlite3 open for writing: end it first" "$DIR"
     assert_fails grep -q force err
-    assert_maintain 75 "clean: pid $holder (sleep)" --no-commit --no-clean-orphans "$DIR"
+    assert_maintain 75 "clean: pid $holder (sleep)" --no-commit --no-rebuild-hnsw --no-clean-orphans "$DIR"
     # A backup is made all the same, and told with -v.
     run_maintain -v --backup=backup "$DIR"
     assert_eq 75 "$STATUS" 'status with a backup'

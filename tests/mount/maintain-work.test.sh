@@ -9,7 +9,7 @@
 . "${CHROMAFS_LIB%/*}/helpers/maintain.sh"
 
 # Of the fixtures: nothing of this cures that.
-IGNORE=--ignore=fragmented,ids_without_vector,orphan_labels
+IGNORE=--ignore=ids_without_vector,orphan_labels
 
 # problems DIR: the codes of those that are listed
 problems() {
@@ -62,18 +62,14 @@ what_problems_ask_for() {
     log=$(rows "$DIR")
     run_maintain -v --backup=backup "$IGNORE" "$DIR"
     assert_eq '0 ' "$STATUS $(cat err)" 'status and errors'
-    assert_eq 'backup:done commit:done rebuild-fts:done clean-orphans:done clean:done ' "$(operations "$DIR")" 'operations'
+    assert_eq 'backup:done commit:done rebuild-fts:done rebuild-hnsw:done clean-orphans:done clean:done ' "$(operations "$DIR")" 'operations'
     assert_contains out 'rebuild-fts    459 documents; 1 stale rows away, 0 missing ones added'
     assert_contains out "$log -> $(rows "$DIR") rows of the log"
     assert_contains out "-> $(stat -c %s "$DIR/chroma.sqlite3") bytes of the database"
     assert_contains out ": $WORK/backup"
-    assert_eq 'fragmented ' "$(problems "$DIR")" 'problems afterwards'
+    assert_eq '' "$(problems "$DIR")" 'problems afterwards'
     assert_eq "$log" "$(rows backup)" 'rows in the backup, which was made first'
     assert_eq 1 "$(sql "$DIR" "SELECT count(*) FROM embeddings WHERE embedding_id = 'late'")" 'the record of the log'
-    # What no control cures is told, and only then.
-    assert_maintain 3 'collections/emptied: 100.0 % of the index are labels of deleted records' "$DIR"
-    assert_contains err '[fragmented]'
-    maintain --ignore=orphan_labels,fragmented "$DIR"
     rm -rf "$DIR" backup
 }
 
@@ -83,7 +79,7 @@ commit_again() {
     break_it "$DIR"
     change "$DIR" 'DROP TABLE embedding_fulltext_search'
     maintain "$IGNORE" "$DIR"
-    assert_eq 'commit:done rebuild-fts:done commit:done clean-orphans:done clean:done ' "$(operations "$DIR")" 'operations'
+    assert_eq 'commit:done rebuild-fts:done rebuild-hnsw:done commit:done clean-orphans:done clean:done ' "$(operations "$DIR")" 'operations'
     assert_eq 1 "$(sql "$DIR" "SELECT count(*) FROM embeddings WHERE embedding_id = 'late'")" 'the record of the log'
     # Where that must not be, it is told.
     rm -rf "$DIR"
@@ -103,11 +99,10 @@ dry_runs() {
     fingerprint "$DIR" >before
     run_maintain -n --backup="$WORK/backup" "$IGNORE" "$DIR"
     assert_eq '0 ' "$STATUS $(cat err)" 'status and errors of a dry run'
-    assert_eq 'backup commit rebuild-fts clean-orphans clean' "$(cut -d ' ' -f 1 out | tr '\n' ' ' | sed 's/ $//')" 'lines of a dry run'
+    assert_eq 'backup commit rebuild-fts rebuild-hnsw clean-orphans clean' "$(cut -d ' ' -f 1 out | tr '\n' ' ' | sed 's/ $//')" 'lines of a dry run'
     assert_nothing_left
     fingerprint "$DIR" | diff before - >&2 || fail 'a dry run has changed something'
     [ ! -e backup ] || fail 'a dry run has made a backup'
-    assert_maintain 3 '[fragmented]' -n -q "$DIR"
     rm -rf "$DIR"
 }
 
@@ -115,9 +110,9 @@ without_steps() {
     copy_fixture chroma-1.5.9-nopurge
     break_it "$DIR"
     log=$(rows "$DIR") size=$(stat -c %s "$DIR/chroma.sqlite3")
-    maintain "$IGNORE" --no-commit --no-clean --no-rebuild-fts --no-clean-orphans "$DIR"
+    maintain "$IGNORE" --no-commit --no-clean --no-rebuild-fts --no-rebuild-hnsw --no-clean-orphans "$DIR"
     [ ! -e "$DIR/.chromafs/history.jsonl" ] || fail "operations without any step: $(operations "$DIR")"
-    maintain "$IGNORE" --no-commit --no-rebuild-fts --no-clean-orphans --no-vacuum "$DIR"
+    maintain "$IGNORE" --no-commit --no-rebuild-fts --no-rebuild-hnsw --no-clean-orphans --no-vacuum "$DIR"
     assert_eq 'clean:done ' "$(operations "$DIR")" 'operations with clean alone'
     [ "$(rows "$DIR")" -lt "$log" ] || fail 'clean alone has deleted nothing'
     assert_eq "$size" "$(stat -c %s "$DIR/chroma.sqlite3")" 'the size of the database without a VACUUM'
@@ -149,6 +144,87 @@ on_a_mount() {
     mount_dir "$DIR" "$MNT" -o privacy
     maintain "$IGNORE" "$MNT"
     unmount
+    rm -rf "$DIR"
+}
+
+# fragmentation NAME: of a collection's index
+fragmentation() {
+    mount_dir "$DIR" "$MNT"
+    cat "$MNT/segments/$(segment_of "$DIR" "$1" VECTOR)/fragmentation"
+    unmount
+}
+
+# rebuilt: how often rebuild-hnsw has run
+rebuilt() { grep -c '^{"operation":"rebuild-hnsw"' "$DIR/.chromafs/history.jsonl" || :; }
+
+# What is fragmented more than that, in collections with other names, and nothing else.
+rebuild_fragmented() {
+    fixtures >list
+    while read -r name <&9; do
+        copy_fixture "$name"
+        [ -n "$(entry_of "$DIR" fragmented)" ] || { rm -rf "$DIR" && continue; }
+        run_maintain -v "$IGNORE" "$DIR"
+        assert_eq '0 ' "$STATUS $(cat err)" "status and errors with $name"
+        assert_contains out 'rebuild-hnsw   collections/fragmented: 130 vectors, 0 lost; '
+        assert_eq 0.0 "$(fragmentation fragmented)" "the fragmentation with $name"
+        assert_sound "$DIR"
+        rm -rf "$DIR"
+    done 9<list
+    copy_fixture chroma-1.5.9
+    maintain --fragmentation=100 "$DIR"
+    assert_eq 0 "$(rebuilt)" 'rebuilt with --fragmentation=100'
+    maintain --fragmentation=61 "$DIR"
+    assert_eq 1 "$(rebuilt)" 'rebuilt with --fragmentation=61: emptied'
+    maintain --fragmentation=60 --skip=fragmented "$DIR"
+    assert_eq 1 "$(rebuilt)" 'rebuilt with --fragmentation=60 and --skip'
+    maintain --no-rebuild-hnsw "$DIR"
+    maintain --fragmentation=60 --threads=2 "$DIR"
+    assert_eq 2 "$(rebuilt)" 'rebuilt with --fragmentation=60'
+    maintain --fragmentation=9 "$DIR"
+    assert_eq 5 "$(rebuilt)" 'rebuilt with --fragmentation=9: three with 9.5 %'
+    maintain --fragmentation=0 "$DIR"
+    before=$(rebuilt)
+    maintain --fragmentation=0 "$DIR"
+    assert_eq "$before" "$(rebuilt)" 'rebuilt the second time with --fragmentation=0'
+    rm -rf "$DIR"
+}
+
+# An index that lacks nothing but links, and a collection whose log waits for it.
+rebuild_torn() {
+    copy_fixture chroma-1.5.9-nopurge
+    tear "$DIR" unicode header.bin 10
+    break_it "$DIR"
+    run_maintain -n "$IGNORE" "$DIR"
+    assert_eq '0 ' "$STATUS $(cat err)" 'status and errors of a dry run'
+    assert_contains out 'rebuild-hnsw   collections/unicode: '
+    run_maintain "$IGNORE" --no-rebuild-hnsw "$DIR"
+    assert_eq 3 "$STATUS" "status with --no-rebuild-hnsw: $(cat err)"
+    assert_contains err '[left]'
+    maintain "$IGNORE" "$DIR"
+    assert_eq '' "$(problems "$DIR")" 'problems afterwards'
+    assert_eq 1 "$(sql "$DIR" "SELECT count(*) FROM embeddings WHERE embedding_id = 'late'")" 'the record of the log'
+    rm -rf "$DIR"
+}
+
+# Where records would be left without a vector, only the user says so.
+salvage() {
+    copy_fixture chroma-1.5.9
+    tear "$DIR" fragmented data_level0.bin 20000
+    run_maintain -n "$DIR"
+    assert_eq 3 "$STATUS" "status of a dry run: $(cat err)"
+    assert_contains err 'collections/fragmented: 79 records have no vector anywhere: without --salvage'
+    run_maintain "$DIR"
+    assert_eq 3 "$STATUS" "status without --salvage: $(cat err)"
+    assert_contains err '79 records have no vector anywhere, neither in the index nor in the log; the first is '
+    assert_contains err ': with --salvage they stay, without one, and the index is built again [lost]'
+    assert_contains err '[index_damaged]'
+    assert_fails grep -q salvage=1 err
+    assert_maintain 3 'collections/fragmented: 79 records have no vector any more: .chromafs/lost.jsonl lists them [lost]' --salvage "$DIR"
+    assert_eq 79 "$(wc -l <"$DIR/.chromafs/lost.jsonl")" 'lines of lost.jsonl'
+    assert_eq 130 "$(sql "$DIR" "SELECT count(*) FROM embeddings WHERE segment_id = '$(segment_of "$DIR" fragmented METADATA)'")" 'records'
+    before=$(contents_of "$DIR")
+    maintain "$IGNORE" "$DIR"
+    assert_eq "$before" "$(contents_of "$DIR")" 'the directory after a second run'
     rm -rf "$DIR"
 }
 
@@ -194,7 +270,7 @@ a_step_more() {
 }
 
 no_jq
-for part in ${PARTS:-each_fixture what_problems_ask_for commit_again dry_runs without_steps on_a_mount rejected_rows on_a_terminal a_step_more}; do
+for part in ${PARTS:-each_fixture what_problems_ask_for commit_again dry_runs without_steps rebuild_fragmented rebuild_torn salvage on_a_mount rejected_rows on_a_terminal a_step_more}; do
     note "$part"
     "$part"
 done

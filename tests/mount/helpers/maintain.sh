@@ -1,14 +1,17 @@
-# Verbs for the tests of chromafs-maintain. It is run as installed: next to chromafs, found in PATH; its temporary files are in $WORK/tmp.
+# Verbs for the tests of chromafs-maintain and chromafs-erase. They are run as installed: next to chromafs, found in PATH; their temporary files are in $WORK/tmp.
 # shellcheck shell=sh
 TMPDIR=$WORK/tmp
 PATH=$WORK/bin:$PATH
 export TMPDIR PATH
 mkdir "$WORK/bin" "$WORK/tmp"
-cp "${CHROMAFS_LIB%/tests/mount/lib.sh}/scripts/chromafs-maintain" "$WORK/bin/"
+for program in chromafs-maintain chromafs-erase; do
+    cp "${CHROMAFS_LIB%/tests/mount/lib.sh}/scripts/$program" "$WORK/bin/"
+done
 printf '#!/bin/sh\nexec %s "%s" "$@"\n' "${CHROMAFS_WRAPPER-}" "$CHROMAFS" >"$WORK/bin/chromafs"
-chmod 755 "$WORK/bin" "$WORK/bin/chromafs" "$WORK/bin/chromafs-maintain"
+chmod 755 "$WORK/bin" "$WORK/bin/chromafs" "$WORK/bin/chromafs-maintain" "$WORK/bin/chromafs-erase"
 # What runs it: one of the shells.
 MAINTAIN=$WORK/bin/chromafs-maintain
+ERASE=$WORK/bin/chromafs-erase
 
 # run_maintain ARGUMENT...: its output is in $WORK/out and $WORK/err, its exit status in $STATUS
 run_maintain() {
@@ -38,8 +41,15 @@ assert_maintain() {
 
 # assert_nothing_left: neither mount nor folder of a run
 assert_nothing_left() {
-    assert_eq '' "$(find "$TMPDIR" -mindepth 1 -maxdepth 1 -name 'chromafs-maintain.*')" 'temporary folders'
+    assert_eq '' "$(find "$TMPDIR" -mindepth 1 -maxdepth 1 -name 'chromafs-*.*')" 'temporary folders'
     ! grep -F "$TMPDIR/chromafs-maintain." /proc/self/mountinfo || fail 'a mount is left'
+}
+
+# tear DIR COLLECTION FILE BYTES: that file of its index, of a collection of the default database, ends there, since an hour ago
+tear() {
+    torn=$1/$(segment_of "$1" "$2" VECTOR)
+    truncate -s "$4" "$torn/$3"
+    touch -d '-1 hour' "$torn"/* "$torn"
 }
 
 # rows DIR: of its log
@@ -53,4 +63,11 @@ shells() {
     for shell in dash bash 'busybox sh'; do
         ! command -v "${shell%% *}" >/dev/null || echo "$shell"
     done
+}
+
+# run_erase ARGUMENT...: chromafs-erase, which is next to them; the same
+run_erase() {
+    STATUS=0
+    # shellcheck disable=SC2086  # a shell and the script
+    $ERASE "$@" >"$WORK/out" 2>"$WORK/err" </dev/null || STATUS=$?
 }
