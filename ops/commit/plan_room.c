@@ -48,6 +48,7 @@
 #define SECONDS_PER_ROW 5.5e-6 /* of the log, applied or not */
 #define SECONDS_MAX 1e9
 #define BYTES_PER_SECOND 250e6 /* of an index that is loaded, written and checked */
+#define SECONDS_PER_ENTRY 2e-6 /* of the pickle of an index that is made anew, and of its records */
 
 /* a * b + c, at most UINT64_MAX. */
 static uint64_t times_plus(uint64_t a, uint64_t b, uint64_t c)
@@ -81,30 +82,48 @@ static double thread_count(const struct commit_plan *plan)
         return wanted > 0 && wanted < most ? wanted : most;
 }
 
+/* Of the index that is made. */
+static const struct hnsw_config *new_config(const struct commit_plan *plan)
+{
+        return plan->session->rebuild != NULL ? &plan->change.after : &plan->config;
+}
+
 /* Of an index that grows from nothing to so many elements, on one thread. */
 static double growing_seconds(const struct commit_plan *plan, double elements)
 {
-        double m = fmin(fmax((double) plan->config.m, 2), HNSW_M_MAX); /* they may be anything here */
-        double ef = fmin(fmax((double) plan->config.ef_construction, 1), INT32_MAX);
+        const struct hnsw_config *config = new_config(plan);
+        double m = fmin(fmax((double) config->m, 2), HNSW_M_MAX); /* they may be anything here */
+        double ef = fmin(fmax((double) config->ef_construction, 1), INT32_MAX);
         double look = LOOK_SECONDS + (double) plan->rules.dimension * DIMENSION_SECONDS;
         return elements * (ef > m ? ef : m) * look * (M_SHARE + m / M_UNIT) * pow(elements / USUAL_ELEMENTS, GROWTH);
 }
 
-/* length.bin has 4 bytes for each, and for some that are none yet. What is made anew begins with none. */
+/* length.bin has 4 bytes for each, and for some that are none yet. */
 static double old_elements(const struct commit_plan *plan)
 {
-        return plan->session->rebuild != NULL ? 0 : (double) commit_vector_stamps(plan->vector)->files[INDEX_LENGTH].size / 4;
+        return (double) commit_vector_stamps(plan->vector)->files[INDEX_LENGTH].size / 4;
+}
+
+static double changing_seconds(const struct commit_plan *plan)
+{
+        double old = old_elements(plan), all = old + (double) plan->vectors.adds;
+        double adding = growing_seconds(plan, all) - growing_seconds(plan, old);
+        double update = UPDATE_INSERTIONS * (growing_seconds(plan, all + 1) - growing_seconds(plan, all));
+        return adding / thread_count(plan) + (double) plan->vectors.updates * update;
+}
+
+/* Of the old index nothing is added to: each vector that it keeps is inserted, and each that the log changes is one of these. */
+static double rebuilding_seconds(const struct commit_plan *plan)
+{
+        struct commit_saved saved = commit_vector_saved(plan->vector);
+        double all = (double) saved.kept + (double) saved.logged;
+        return growing_seconds(plan, all) / thread_count(plan) + all * SECONDS_PER_ENTRY;
 }
 
 static double index_seconds(const struct commit_plan *plan)
 {
-        struct commit_saved saved = commit_vector_saved(plan->vector);
-        double old = old_elements(plan);
-        double all = old + (double) (plan->session->rebuild != NULL ? saved.kept + saved.logged : plan->vectors.adds);
-        double adding = growing_seconds(plan, all) - growing_seconds(plan, old);
-        double update = UPDATE_INSERTIONS * (growing_seconds(plan, all + 1) - growing_seconds(plan, all));
-        double updates = plan->session->rebuild != NULL ? 0 : (double) plan->vectors.updates;
-        return adding / thread_count(plan) + updates * update + (double) commit_vector_disk(plan->vector) / BYTES_PER_SECOND;
+        double building = plan->session->rebuild != NULL ? rebuilding_seconds(plan) : changing_seconds(plan);
+        return building + (double) commit_vector_disk(plan->vector) / BYTES_PER_SECOND;
 }
 
 static double seconds(const struct commit_plan *plan)

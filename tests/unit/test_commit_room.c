@@ -125,6 +125,62 @@ static void test_time_of_an_index_that_grows(void **state)
         assert_true(seconds_of(&plan) > 30 * some);
 }
 
+/* A rebuild of an index of that many, of which the log changes some. All weighs less than the insertions. */
+static void make_rebuild(struct commit_scene *s, uint64_t old, int64_t changed, struct commit_plan *ret)
+{
+        static const struct commit_rebuild anew;
+        char id[16];
+        commit_scene_collection(s, old, (int64_t) old);
+        for (int64_t n = 1; n <= (int64_t) old; n++) {
+                (void) snprintf(id, sizeof(id), "id%lld", (long long) n);
+                clean_dir_record(&s->dir, 1, id, n);
+                if (n <= changed)
+                        commit_scene_log(s, (int64_t) old + n, COMMIT_UPDATE, id, true);
+        }
+        s->rebuild = &s->config;
+        assert_int_equal(commit_scene_plan(s), 0);
+        session = (struct commit_session){ .op = &s->op, .catalog = s->catalog, .threads = 1, .rebuild = &anew };
+        run = (struct commit_run){ (int64_t) old + 1, (int64_t) old + changed };
+        *ret = (struct commit_plan){ .session = &session,
+                                     .runs = &runs,
+                                     .config = s->config,
+                                     .change = { .before = s->config, .after = s->config },
+                                     .rules = { .has_dimension = true, .dimension = s->dimension },
+                                     .vector = s->v,
+                                     .vectors = s->counts,
+                                     .builds = true };
+        ret->change.after.ef_construction = 1000000;
+}
+
+/* What is kept is inserted. */
+static void test_time_of_a_rebuild(void **state)
+{
+        struct commit_plan plan;
+        make_rebuild(*state, 60, 0, &plan);
+        assert_true(commit_vector_saved(plan.vector).kept == 60);
+        double anew = seconds_of(&plan);
+        session.rebuild = NULL;
+        plan.config = plan.change.after;
+        plan.vectors.adds = 60; /* to what there is: they are no fewer insertions, and one by one dearer */
+        assert_true(seconds_of(&plan) > anew && seconds_of(&plan) < 3 * anew);
+        plan.vectors.adds = 0;
+        assert_true(seconds_of(&plan) < anew / 100);
+}
+
+/* … and so is what the log changes: no links are mended. */
+static void test_time_of_a_rebuild_with_changes(void **state)
+{
+        struct commit_plan plan;
+        make_rebuild(*state, 60, 30, &plan);
+        assert_true(commit_vector_saved(plan.vector).kept == 30 && commit_vector_saved(plan.vector).logged == 30);
+        double some = seconds_of(&plan);
+        plan.vectors.updates = 0;
+        double none = seconds_of(&plan);
+        assert_true(none >= some && none <= some);
+        plan.change.after.ef_construction *= 2;
+        assert_true(seconds_of(&plan) > 1.9 * some);
+}
+
 static void test_memory(void **state)
 {
         struct commit_plan plan;
@@ -161,6 +217,8 @@ int main(void)
                 TEST(test_time_grows_with_the_work),
                 TEST(test_time_and_threads),
                 TEST(test_time_of_an_index_that_grows),
+                TEST(test_time_of_a_rebuild),
+                TEST(test_time_of_a_rebuild_with_changes),
                 TEST(test_memory),
                 TEST(test_nothing_to_do),
         };
