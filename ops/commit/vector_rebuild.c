@@ -58,9 +58,17 @@ static int take_entry(struct adding *a, size_t i)
         return a->filled < a->most ? 0 : flush(a);
 }
 
+/* Which id gets what is settled, and from here on only those whose vectors come from the log are asked for. The others are in the pickle. */
+static void drop_ids(struct commit_vector *v)
+{
+        if (v->adds.count == 0)
+                commit_ids_clear(&v->ids);
+}
+
 int commit_salvage_add(struct commit_vector *v, struct hnsw *index, unsigned threads, uint64_t *ret_count)
 {
         struct adding a = { .v = v, .index = index, .threads = threads, .next_label = 1, .e = &v->op->error };
+        drop_ids(v);
         int r = make_batch(&a);
         for (size_t i = 0; v->metadata != NULL && i < v->metadata->count && r == 0; i++) {
                 if (v->keeps[i])

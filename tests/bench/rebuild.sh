@@ -91,23 +91,24 @@ estimated() {
     jq -r '"estimated \(.memory / 1048576 | floor) MiB, \(.disk / 1048576 | floor) MiB of disk, \(.estimated_seconds) s"' "$work/result.ours"
 }
 
-# row_index WHAT NAME
-row_index() {
-    [ -s "$work/recall.$2" ] || return 0
-    row "$1" "$(awk '$1 == "elements" { all = $2 } $1 == "live" { print all ", " $2 }' "$work/recall.$2")" "$(mib "$(cat "$work/size.$2")")" \
-        "$(awk '$1 == "recall" { found = found sep $3 " %"; sep = ", " } END { print found }' "$work/recall.$2")" \
-        "$(awk '$1 == "recall" { missed = missed sep $4; sep = ", "; asked = $5 } END { print missed " of " asked }' "$work/recall.$2")"
-}
-
-row() {
+# cells TEXT...: of a table with more than three columns
+cells() {
     printf '|'
     printf ' %s |' "$@"
     printf '\n'
 }
 
+# row_index WHAT NAME
+row_index() {
+    [ -s "$work/recall.$2" ] || return 0
+    cells "$1" "$(awk '$1 == "elements" { all = $2 } $1 == "live" { print all ", " $2 }' "$work/recall.$2")" "$(mib "$(cat "$work/size.$2")")" \
+        "$(awk '$1 == "recall" { found = found sep $3 " %"; sep = ", " } END { print found }' "$work/recall.$2")" \
+        "$(awk '$1 == "recall" { missed = missed sep $4; sep = ", "; asked = $5 } END { print missed " of " asked }' "$work/recall.$2")"
+}
+
 show_indexes() {
-    row 'index' 'elements, live' 'size' "recall@10, ef $(say "$efs" | sed 's/ /, /g')" 'not found by their own vector'
-    row '---' '--:' '--:' '--:' '--:'
+    cells 'index' 'elements, live' 'size' "recall@10, ef $(say "$efs" | sed 's/ /, /g')" 'not found by their own vector'
+    cells '---' '--:' '--:' '--:' '--:'
     row_index 'fragmented' fragmented
     row_index 'rebuilt' ours
     row_index '… by chops' chops
@@ -128,8 +129,7 @@ rebuild() {
     for _ in $(seq "$rounds"); do round_of "$1"; done
     say "$1 rows of $2 dimensions, three in ten of them deleted; load $(load)"
     say
-    row 'what' 'best time' ''
-    row '---' '--:' '---'
+    head_of 'what' 'best time'
     row_best '`echo 1 > rebuild-hnsw`' ours "peak memory of the worker $(peak ours); $(estimated)"
     row_best '… with threads=1' one
     [ ! -s "$work/times/chops" ] || row_best '`chops hnsw rebuild`' chops "$(against chops)"
@@ -148,8 +148,7 @@ once_large() {
     cp "$work/result" "$work/result.ours"
     say "$1 records of $2 dimensions, once; load $(load)"
     say
-    row 'what' 'time' ''
-    row '---' '--:' '---'
+    head_of 'what' 'time'
     row_best '`echo 1 > rebuild-hnsw`' ours "peak memory of the worker $(peak ours); $(estimated)"
     say
     rm -rf "$work/dir"
