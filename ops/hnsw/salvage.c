@@ -1,8 +1,6 @@
 /*
  * The file is read front to back once, in pieces of whole records, of which only the mark and the label are looked at. A vector is read when it is asked for.
  */
-#include "ops/hnsw/salvage.h"
-
 #include <endian.h>
 #include <errno.h>
 #include <math.h>
@@ -11,180 +9,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "ops/hnsw/hnsw.h"
+#include "ops/hnsw/salvage_parts.h"
 
 #define PIECE_BYTES ((size_t) 1 << 20)
-#define PROBES 64u           /* records that are looked at to know their length */
-#define M_TRIED 512u         /* when neither header nor configuration says it: */
-#define LISTED_ENOUGH 0.5    /* when at least so many have labels, it does */
-#define LISTED_GUESS 3u      /* so many at least, */
-#define LISTED_AT_LEAST 0.25 /* where the header does not */
-#define NORM_SLACK 1e-3f     /* of a vector that was normalised in floats */
+#define NORM_SLACK 1e-3f /* of a vector that was normalised in floats */
 #define NORM_ADDED 1e-30f
-#define DELETED 1u
-#define MARK_OFFSET 2u
 
-/* What is wrong with a file, and so may cost vectors. All else, a disk that can't be read, a file that we may not open or a link that we don't follow, says nothing of what there is: nothing may be given
-   up for that. */
-static bool is_damage(int code)
+bool salvage_is_damage(int code)
 {
         return code == -ENOENT || code == -ENOTDIR || code == -ENXIO || code == -EILSEQ || code == -EFBIG;
-}
-
-/* --- the length of a record --- */
-
-struct layout {
-        uint64_t m;
-        size_t data_offset, record_size;
-};
-
-static struct layout layout_of(const struct salvage *s, uint64_t m)
-{
-        size_t data = 8 * (size_t) m + 4;
-        return (struct layout){ m, data, data + 4 * (size_t) s->start.dimension + 8 };
-}
-
-static uint64_t label_at(const unsigned char *record, size_t record_size)
-{
-        uint64_t label;
-        memcpy(&label, record + record_size - sizeof(label), sizeof(label));
-        return le64toh(label);
-}
-
-struct hits { /* of the first records, without those whose label is 0, as that of what was never written is, mostly */
-        uint64_t count, listed;
-};
-
-/* A label of the pickle; or, of a record that is marked as deleted, one that was given out. Failures of the file show when it is read as a whole. */
-static void probe(const struct salvage *s, uint64_t record, size_t record_size, struct hits *hits)
-{
-        uint64_t label = 0;
-        unsigned char mark = 0;
-        if (file_pread_exact(s->level0_fd, &label, sizeof(label), (record + 1) * record_size - sizeof(label), "data_level0.bin",
-                             NULL) < 0 ||
-            file_pread_exact(s->level0_fd, &mark, 1, record * record_size + MARK_OFFSET, "data_level0.bin", NULL) < 0)
-                return;
-        label = le64toh(label);
-        hits->count += label != 0;
-        hits->listed += index_metadata_by_label(s->metadata, label) != NULL ||
-                        (mark == DELETED && label >= 1 && label <= s->metadata->total_elements_added);
-}
-
-static struct hits count_listed(const struct salvage *s, uint64_t record_size)
-{
-        uint64_t count = s->size / record_size;
-        struct hits hits = { 0 };
-        for (uint64_t i = 0; s->metadata != NULL && i < count && i < PROBES; i++)
-                probe(s, i, (size_t) record_size, &hits);
-        return hits;
-}
-
-static double share_of(struct hits hits)
-{
-        return hits.count == 0 ? 0 : (double) hits.listed / (double) hits.count;
-}
-
-struct header_sizes { /* of header.bin, when they fit each other; else M is 0. Its counts may be anything. */
-        uint64_t m, dimension, record_size, count;
-};
-
-static uint64_t number_at(const unsigned char *bytes)
-{
-        uint64_t number;
-        memcpy(&number, bytes, sizeof(number));
-        return le64toh(number);
-}
-
-static struct header_sizes decode_sizes(const unsigned char bytes[HNSW_HEADER_SIZE])
-{
-        uint64_t record_size = number_at(bytes + 28), label_offset = number_at(bytes + 36), data_offset = number_at(bytes + 44);
-        uint64_t m = data_offset >= 4 ? (data_offset - 4) / 8 : 0;
-        bool fits = m >= 1 && m <= HNSW_M_MAX && data_offset == 8 * m + 4 && label_offset > data_offset &&
-                    label_offset - data_offset <= 4 * (uint64_t) UINT32_MAX && (label_offset - data_offset) % 4 == 0 &&
-                    record_size == label_offset + 8;
-        if (!fits)
-                return (struct header_sizes){ 0 };
-        return (struct header_sizes){ m, (label_offset - data_offset) / 4, record_size, number_at(bytes + 20) };
-}
-
-static int read_sizes(int segment_fd, struct header_sizes *ret, struct error *e)
-{
-        struct error found = { 0 };
-        unsigned char bytes[HNSW_HEADER_SIZE];
-        CLEANUP(close)
-        int fd = file_open_regular(segment_fd, index_file_names[INDEX_HEADER], NULL, &found);
-        *ret = (struct header_sizes){ 0 };
-        if (fd < 0)
-                return is_damage(fd) ? 0 : error_set(e, -fd, "%s", found.text);
-        ssize_t len = file_pread(fd, bytes, sizeof(bytes), 0);
-        if (len < 0)
-                return error_set(e, (int) -len, "header.bin can't be read: %s", strerror((int) -len));
-        if (len == (ssize_t) sizeof(bytes))
-                *ret = decode_sizes(bytes);
-        return 0;
-}
-
-static void use_layout(struct salvage *s, uint64_t m, enum salvage_layout kind)
-{
-        struct layout l = layout_of(s, m);
-        s->layout = kind;
-        s->m = (uint32_t) m;
-        s->data_offset = l.data_offset;
-        s->record_size = l.record_size;
-}
-
-/* Takes it when it is better than what there is. Two records together end with a label, too: they are none. And one of a few that look like labels is none of many that are. */
-static void try_layout(struct salvage *s, uint64_t m, enum salvage_layout kind, struct hits *best)
-{
-        if (m == 0 || m > HNSW_M_MAX)
-                return;
-        size_t record_size = layout_of(s, m).record_size;
-        struct hits hits = count_listed(s, record_size);
-        if (kind == SALVAGE_FROM_LABELS && (hits.listed < LISTED_GUESS || share_of(hits) < LISTED_ENOUGH))
-                return;
-        if (s->layout != SALVAGE_NO_LAYOUT && (share_of(hits) <= share_of(*best) || hits.listed < best->listed ||
-                                               (best->listed > 0 && record_size % s->record_size == 0)))
-                return;
-        *best = hits;
-        use_layout(s, m, kind);
-}
-
-/* Records of another dimension can have the length of those of this one, with links where vectors are looked for. */
-static int check_dimension(const struct salvage *s, const struct header_sizes *header, struct error *e)
-{
-        uint64_t own = s->start.dimension, other = own;
-        if (s->metadata == NULL || s->metadata->count == 0)
-                return 0;
-        if (header->m != 0 && header->dimension != own && share_of(count_listed(s, header->record_size)) >= LISTED_ENOUGH)
-                other = header->dimension;
-        else if ((header->m == 0 || header->dimension != own) && s->metadata->has_dimensionality)
-                other = s->metadata->dimensionality;
-        return other == own ? 0
-                            : error_set(e, EILSEQ, "the index has vectors of dimension %llu, and the collection those of %llu",
-                                        (unsigned long long) other, (unsigned long long) own);
-}
-
-/* A layout that the header does not tell has to be borne out by the labels: in another one links and vectors look like labels, too. M is only guessed where the pickle says that the dimension is right:
-   else it would make up for a wrong one. */
-static int find_layout(struct salvage *s, int segment_fd, struct error *e)
-{
-        struct hits best = { 0 };
-        struct header_sizes header;
-        int r = read_sizes(segment_fd, &header, e);
-        if (r == 0)
-                r = check_dimension(s, &header, e);
-        if (r < 0)
-                return r;
-        bool can_guess = s->metadata != NULL && s->metadata->count > 0 && s->metadata->has_dimensionality &&
-                         s->metadata->dimensionality == s->start.dimension;
-        try_layout(s, header.dimension == s->start.dimension ? header.m : 0, SALVAGE_FROM_HEADER, &best);
-        try_layout(s, s->start.m, SALVAGE_FROM_CONFIG, &best);
-        for (uint64_t m = 1; share_of(best) < LISTED_ENOUGH && can_guess && m <= M_TRIED; m++)
-                try_layout(s, m, SALVAGE_FROM_LABELS, &best);
-        if (s->layout != SALVAGE_FROM_HEADER && s->metadata != NULL && best.count > 0 && share_of(best) < LISTED_AT_LEAST)
-                s->layout = SALVAGE_NO_LAYOUT;
-        s->counted = s->layout == SALVAGE_FROM_HEADER ? header.count : UINT64_MAX;
-        return 0;
 }
 
 /* --- records --- */
@@ -279,6 +112,13 @@ static int take_listed(struct reading *r, const unsigned char *bytes, uint64_t r
         return 0;
 }
 
+static uint64_t label_at(const unsigned char *record, size_t record_size)
+{
+        uint64_t label;
+        memcpy(&label, record + record_size - sizeof(label), sizeof(label));
+        return le64toh(label);
+}
+
 static int take_record(struct reading *r, const unsigned char *bytes, uint64_t record, float length)
 {
         struct salvage *s = r->s;
@@ -286,7 +126,7 @@ static int take_record(struct reading *r, const unsigned char *bytes, uint64_t r
         uint64_t label = label_at(bytes, s->record_size);
         if (label == 0)
                 return 0;
-        if ((bytes[MARK_OFFSET] & DELETED) != 0) {
+        if ((bytes[SALVAGE_MARK_OFFSET] & SALVAGE_DELETED) != 0) {
                 s->deleted++;
                 return 0;
         }
@@ -375,9 +215,9 @@ static int look_at_records(struct salvage *s, int segment_fd, struct error *e)
         struct file_stamp stamp = { 0 };
         s->level0_fd = file_open_regular(segment_fd, index_file_names[INDEX_LEVEL0], &stamp, &s->records_error);
         if (s->level0_fd < 0)
-                return is_damage(s->level0_fd) ? 0 : error_set(e, -s->level0_fd, "%s", s->records_error.text);
+                return salvage_is_damage(s->level0_fd) ? 0 : error_set(e, -s->level0_fd, "%s", s->records_error.text);
         s->size = stamp.size;
-        int code = find_layout(s, segment_fd, e);
+        int code = salvage_find_layout(s, segment_fd, e);
         if (code < 0)
                 return code;
         if (s->layout == SALVAGE_NO_LAYOUT) {
@@ -399,7 +239,7 @@ static int look_at_pickle(struct salvage *s, int segment_fd, struct error *e)
         if (code == -ENOENT)
                 s->pickle_error = (struct error){ 0 };
         if (code < 0)
-                return is_damage(code) ? 0 : error_set(e, -code, "%s", s->pickle_error.text);
+                return salvage_is_damage(code) ? 0 : error_set(e, -code, "%s", s->pickle_error.text);
         size_t count = s->metadata->count;
         if (s->metadata->disagreeing > 0)
                 (void) error_set(&s->pickle_error, EILSEQ,
@@ -419,7 +259,7 @@ static int look_at_norms(struct salvage *s, int segment_fd, struct error *e)
         if (s->start.space != SPACE_COSINE)
                 return 0;
         s->length_fd = file_open_regular(segment_fd, index_file_names[INDEX_LENGTH], NULL, &found);
-        return s->length_fd < 0 && !is_damage(s->length_fd) ? error_set(e, -s->length_fd, "%s", found.text) : 0;
+        return s->length_fd < 0 && !salvage_is_damage(s->length_fd) ? error_set(e, -s->length_fd, "%s", found.text) : 0;
 }
 
 /* --- all of it --- */
@@ -429,7 +269,7 @@ static int look(struct salvage *s, struct error *e)
         CLEANUP(close)
         int segment_fd = file_open_dir(s->start.persist_fd, s->start.segment_id, &s->records_error);
         if (segment_fd < 0)
-                return is_damage(segment_fd) ? 0 : error_set(e, -segment_fd, "%s", s->records_error.text);
+                return salvage_is_damage(segment_fd) ? 0 : error_set(e, -segment_fd, "%s", s->records_error.text);
         int r = look_at_pickle(s, segment_fd, e);
         if (r == 0)
                 r = look_at_norms(s, segment_fd, e);

@@ -2,8 +2,8 @@
  * What can still be read of a vector segment when its files can't be trusted: vectors and labels from data_level0.bin, norms from length.bin, ids from the pickle.
  *
  * - The old graph is never read: no link, no level, no entry point. Nor are the header's counts, since a torn one is too low as often as too high: all records that the file
- *   holds are looked at. header.bin only says how long a record is; where it says nothing that fits the dimension, M of the configuration does, and then any M at all. Of these the one with which
- *   most of the first records have labels of the pickle is taken.
+ *   holds are looked at. header.bin only says how long a record is, or the configuration's M; or any M at all, whichever gives most of the first records labels of the pickle
+ *   (salvage_layout.c).
  * - A record counts when it is not marked as deleted and the pickle has its label. Behind the last one is garbage, which can be a copy of a record (FORMAT 6.2): of several with one label the
  *   first counts, and where another one has another vector the label is in doubt.
  * - Without a pickle no record has an id: ids are never guessed from an order.
@@ -56,7 +56,8 @@ struct salvage {
                 bad; /* of the pickle's labels, but cosine, and not normalised: it can be no vector of this index, and does not count */
         uint64_t
                 uncounted; /* of the live ones, those behind the header's count: the file may have been made of memory that had another index in it (FORMAT 6.2), with the same labels */
-        uint64_t normless; /* of the live ones, cosine, those whose original's norm is not known */
+        uint64_t
+                normless; /* of the live ones, cosine, those whose original's norm is not known; who takes but some of the vectors may count these instead */
 
         /* By entry of the metadata. */
         uint32_t *record_of;  /* SALVAGE_NO_RECORD: none */

@@ -20,6 +20,7 @@
 #include "ops/hnsw/salvage.h"
 #include "tests/unit/index_builder.h"
 #include "tests/unit/index_dir.h"
+#include "tests/unit/pickle_builder.h"
 #include "tests/unit/segment_files.h"
 #include "tests/unit/sql_dir.h"
 
@@ -166,6 +167,67 @@ static void header_of_another_index(void **state)
         bytes_set_int(header, HEADER_RECORD_SIZE, 8 * 5 + 4 + 4 * DIMENSION + 8, 8);
         expect_all(&files, SALVAGE_FROM_CONFIG, 4);
         expect_all(&files, SALVAGE_FROM_LABELS, 7);
+        segment_clear(&files);
+}
+
+static void list_only(struct segment_files *files, const int32_t *labels, size_t count)
+{
+        bytes_clear(&files->files[INDEX_PICKLE]);
+        files->files[INDEX_PICKLE] = pickle_build(STYLE_RUST, labels, count, 30);
+        segment_write(d.fd, files);
+}
+
+/* A pickle that is too old lists few of the records; one record in nine, with the length of nine, has a label that is listed. */
+static void pickle_of_few(void **state)
+{
+        (void) state;
+        static const int32_t labels[] = { 1, 2, 9 };
+        struct segment_files files = segment_small();
+        list_only(&files, labels, 3);
+        struct salvage *s = look();
+        assert_true(s->layout == SALVAGE_FROM_HEADER && s->m == 4 && s->live == 3);
+        (void) salvage_free(s);
+        files.files[INDEX_HEADER].len = 0;
+        segment_write(d.fd, &files);
+        s = look_as(SPACE_L2, 7);
+        assert_true(s->layout == SALVAGE_FROM_LABELS && s->m == 4 && s->live == 3);
+        (void) salvage_free(s);
+        segment_clear(&files);
+}
+
+/* No configuration is believed against all labels: what it would give as vectors are none. Records of another dimension have no length that fits. */
+static void length_of_none(void **state)
+{
+        (void) state;
+        struct segment_files files = segment_small();
+        segment_write(d.fd, &files);
+        struct salvage_start start = {
+                .persist_fd = d.fd, .segment_id = ID, .dimension = DIMENSION + 1, .m = 4, .space = SPACE_L2
+        };
+        struct salvage *s = NULL;
+        assert_int_equal(salvage_read(&start, &s, NULL), 0);
+        assert_true(s->layout == SALVAGE_NO_LAYOUT && s->live == 0 && s->records_error.code == -EILSEQ);
+        (void) salvage_free(s);
+        segment_clear(&files);
+}
+
+/* Pages that never came to the disk are zeros. */
+static void zeros_before(void **state)
+{
+        (void) state;
+        struct segment_files files = segment_small();
+        struct byte_buffer *level0 = &files.files[INDEX_LEVEL0], small = bytes_copy(level0);
+        bytes_clear(level0);
+        bytes_fill(level0, 0, 100 * files.record);
+        bytes_put(level0, small.data, small.len);
+        bytes_clear(&small);
+        files.files[INDEX_HEADER].len = 0;
+        segment_write(d.fd, &files);
+        for (uint32_t m = 4; m <= 5; m++) {
+                struct salvage *s = look_as(SPACE_L2, m);
+                assert_true(s->m == 4 && s->live == LIVE && s->record_of[0] == 100);
+                (void) salvage_free(s);
+        }
         segment_clear(&files);
 }
 
@@ -383,7 +445,7 @@ int main(void)
                 TEST(whole),      TEST(wrong_headers), TEST(no_header),      TEST(header_of_another_index),
                 TEST(wild_links), TEST(cut_records),   TEST(garbage_behind), TEST(hole_behind),
                 TEST(pickles),    TEST(nothing_there), TEST(deleted_since),  TEST(norms),
-                TEST(cancelled),
+                TEST(cancelled),  TEST(pickle_of_few), TEST(length_of_none), TEST(zeros_before),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
