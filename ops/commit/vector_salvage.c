@@ -59,6 +59,8 @@ int commit_salvage_entries(struct commit_vector *v, struct error *e)
 {
         const struct index_metadata *m = v->metadata;
         int r = 0;
+        /* What a damaged index lacks may have been in it, though the pickle does not say so: the record tells (state.c), as where the whole index is gone. */
+        v->rules.has_index = false;
         for (size_t i = 0; m != NULL && i < m->count && r == 0; i++) {
                 if (i % PROGRESS_ENTRIES == 0)
                         r = operation_progress(v->op, "reading the index", i, m->count);
@@ -210,6 +212,15 @@ static void drop_orphans(struct commit_vector *v)
         }
 }
 
+/* Of those that are kept: what the log or nothing is put in place of comes back as it was, or not at all. */
+static void count_normless(struct commit_vector *v)
+{
+        size_t count = v->metadata == NULL ? 0 : v->metadata->count;
+        v->salvage->normless = 0;
+        for (size_t i = 0; i < count; i++)
+                v->salvage->normless += v->keeps[i] && (v->salvage->marks[i] & SALVAGE_NORMLESS) != 0;
+}
+
 int commit_salvage_records(struct commit_vector *v, struct db *db, struct error *e)
 {
         struct walking w = { .v = v, .e = e };
@@ -225,6 +236,7 @@ int commit_salvage_records(struct commit_vector *v, struct db *db, struct error 
         if (r < 0)
                 return r == -EINTR ? operation_progress(v->op, "asking the records", 0, 0) : r;
         drop_orphans(v);
+        count_normless(v);
         v->saved.lost = v->lost;
         return 0;
 }
