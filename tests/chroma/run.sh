@@ -59,6 +59,7 @@ tests() {
     echo "commit_emptied: 0.4.24 0.6.3 1.5.9"
     echo "rebuild_options: $VERSIONS 0.4.3-0.6.3 0.4.24-1.5.9"
     echo "commit: $(some_fixtures 4)"
+    echo "rebuild_damage: $GENERATIONS"
 }
 
 give_up() {
