@@ -184,7 +184,8 @@ int salvage_find_layout(struct salvage *s, int segment_fd, struct error *e)
                 s->metadata != NULL && s->metadata->has_dimensionality && s->metadata->dimensionality == s->start.dimension;
         try_layout(s, header.dimension == s->start.dimension ? header.m : 0, SALVAGE_FROM_HEADER, &best);
         try_layout(s, s->start.m, SALVAGE_FROM_CONFIG, &best);
-        bool is_sure = s->layout != SALVAGE_NO_LAYOUT && is_at_least(s, &best, SURE);
+        bool is_sure = s->layout != SALVAGE_NO_LAYOUT && is_at_least(s, &best, SURE) &&
+                       (s->layout == SALVAGE_FROM_HEADER || best.hits >= LABELS_LEAST);
         for (uint64_t m = 1; !is_sure && can_guess && m <= M_TRIED; m++)
                 try_layout(s, m, SALVAGE_FROM_LABELS, &best);
         if (s->layout == SALVAGE_FROM_CONFIG && !is_at_least(s, &best, POSSIBLE))
