@@ -29,6 +29,7 @@ struct layout {
 
 struct evidence {
         uint64_t probes, hits;
+        uint64_t possible; /* hits: those that the pickle lists, and deleted ones that were seen */
 };
 
 static struct layout layout_of(const struct salvage *s, uint64_t m)
@@ -47,12 +48,10 @@ static uint64_t read_label(const struct salvage *s, uint64_t record, size_t reco
         return le64toh(label);
 }
 
-/* A label of the pickle; or, of a record that is marked as deleted, one that was given out. */
-static bool is_listed(const struct salvage *s, uint64_t record, size_t record_size, uint64_t label)
+/* Of a record that is marked as deleted, a label that was given out. */
+static bool was_listed(const struct salvage *s, uint64_t record, size_t record_size, uint64_t label)
 {
         unsigned char mark = 0;
-        if (index_metadata_by_label(s->metadata, label) != NULL)
-                return true;
         return label <= s->metadata->total_elements_added &&
                file_pread_exact(s->level0_fd, &mark, 1, record * record_size + SALVAGE_MARK_OFFSET, "data_level0.bin", NULL) == 0 &&
                mark == SALVAGE_DELETED;
@@ -69,22 +68,26 @@ static bool is_among(const uint64_t *labels, uint64_t count, uint64_t label)
 static struct evidence look(const struct salvage *s, size_t record_size)
 {
         uint64_t seen[PROBES], count = s->size / record_size;
-        struct evidence found = { 0 };
+        struct evidence found = { .possible = s->metadata == NULL ? 0 : s->metadata->count };
         count = count < PASSED ? count : PASSED;
         for (uint64_t i = 0; s->metadata != NULL && i < count && found.probes < PROBES; i++) {
                 uint64_t label = read_label(s, i, record_size);
                 found.probes += label != 0;
-                if (label != 0 && is_listed(s, i, record_size, label) && !is_among(seen, found.hits, label))
+                if (label == 0 || is_among(seen, found.hits, label))
+                        continue;
+                bool is_listed = index_metadata_by_label(s->metadata, label) != NULL;
+                bool is_deleted = !is_listed && was_listed(s, i, record_size, label);
+                found.possible += is_deleted;
+                if (is_listed || is_deleted)
                         seen[found.hits++] = label;
         }
         return found;
 }
 
 /* Of what there can be at most. */
-static bool is_at_least(const struct salvage *s, const struct evidence *found, unsigned percent)
+static bool is_at_least(const struct evidence *found, unsigned percent)
 {
-        uint64_t most = s->metadata == NULL ? 0 : s->metadata->count;
-        return 100 * found->hits >= percent * (most < found->probes ? most : found->probes);
+        return 100 * found->hits >= percent * (found->possible < found->probes ? found->possible : found->probes);
 }
 
 struct header_sizes { /* of header.bin, when they fit each other; else M is 0. Its counts may be anything. */
@@ -144,7 +147,7 @@ static void try_layout(struct salvage *s, uint64_t m, enum salvage_layout kind, 
                 return;
         size_t record_size = layout_of(s, m).record_size;
         struct evidence found = look(s, record_size);
-        if (by_labels && (found.hits < LABELS_LEAST || !is_at_least(s, &found, SURE)))
+        if (by_labels && (found.hits < LABELS_LEAST || !is_at_least(&found, SURE)))
                 return;
         if (!is_first && (found.hits <= best->hits || (best->hits > 0 && record_size % s->record_size == 0)))
                 return;
@@ -161,7 +164,7 @@ static int check_dimension(const struct salvage *s, const struct header_sizes *h
                 return 0;
         if (header->m != 0 && header->dimension != own)
                 found = look(s, header->record_size);
-        if (found.hits > 0 && is_at_least(s, &found, LIKELY))
+        if (found.hits > 0 && is_at_least(&found, LIKELY))
                 other = header->dimension;
         else if ((header->m == 0 || header->dimension != own) && s->metadata->has_dimensionality)
                 other = s->metadata->dimensionality;
@@ -184,11 +187,11 @@ int salvage_find_layout(struct salvage *s, int segment_fd, struct error *e)
                 s->metadata != NULL && s->metadata->has_dimensionality && s->metadata->dimensionality == s->start.dimension;
         try_layout(s, header.dimension == s->start.dimension ? header.m : 0, SALVAGE_FROM_HEADER, &best);
         try_layout(s, s->start.m, SALVAGE_FROM_CONFIG, &best);
-        bool is_sure = s->layout != SALVAGE_NO_LAYOUT && is_at_least(s, &best, SURE) &&
+        bool is_sure = s->layout != SALVAGE_NO_LAYOUT && is_at_least(&best, SURE) &&
                        (s->layout == SALVAGE_FROM_HEADER || best.hits >= LABELS_LEAST);
         for (uint64_t m = 1; !is_sure && can_guess && m <= M_TRIED; m++)
                 try_layout(s, m, SALVAGE_FROM_LABELS, &best);
-        if (s->layout == SALVAGE_FROM_CONFIG && !is_at_least(s, &best, POSSIBLE))
+        if (s->layout == SALVAGE_FROM_CONFIG && !is_at_least(&best, POSSIBLE))
                 s->layout = SALVAGE_NO_LAYOUT;
         s->counted = s->layout == SALVAGE_FROM_HEADER ? header.count : UINT64_MAX;
         return 0;
