@@ -540,16 +540,17 @@ static void keeps_trash(void **state)
 static void types(void **state)
 {
         (void) state;
-        static const char *const names[] = { "backup", "commit", "clean", "rebuild-fts", "clean-orphans", "configure", "tidy" };
+        static const char *const names[] = { "backup",       "commit",        "clean",     "rebuild-fts",
+                                             "rebuild-hnsw", "clean-orphans", "configure", "tidy" };
         size_t n = 0;
         for (; operation_types[n] != NULL; n++) {
-                assert_true(n < 7);
+                assert_true(n < sizeof(names) / sizeof(*names));
                 assert_string_equal(operation_types[n]->name, names[n]);
                 assert_ptr_equal(operation_find(names[n]), operation_types[n]);
                 assert_non_null(operation_types[n]->summary);
                 assert_non_null(operation_types[n]->run);
         }
-        assert_int_equal(n, 7);
+        assert_int_equal(n, sizeof(names) / sizeof(*names));
         assert_null(operation_find(""));
         assert_null(operation_find("cle"));
         assert_true(operation_find("tidy")->silent);
