@@ -32,13 +32,24 @@ some_fixtures() {
 # in_full SUBJECT...: what others stand for from day to day
 in_full() { [ -z "${FULL-}" ] && [ "${TEST:-*}" = '*' ] || echo "$*"; }
 
+# rotating COUNT SUBJECT...: so many of them, others each day; all of them with FULL=1, or if TEST chooses
+rotating() {
+    count=$1
+    shift
+    [ -z "${FULL-}${WHOLE-}" ] && [ "${TEST:-*}" = '*' ] || count=$#
+    printf '%s\n' "$@" | awk -v day="$(($(date +%s) / 86400))" -v count="$count" '
+    { all[NR - 1] = $0 }
+    END { for (i = 0; i < count; i++) print all[(day * count + i) % NR] }' | tr '\n' ' '
+}
+
 # script: its subjects
 tests() {
     echo "live: 0.6.3 1.5.9"
     echo "wal_live: 0.6.3 1.5.9"
     echo "operations_live: 0.6.3 1.5.9"
     echo "maintain: 0.6.3 1.5.9"
-    echo "erase: 0.4.24 0.5.23 0.6.3 1.0.20 1.5.9"
+    # shellcheck disable=SC2086  # lists of words
+    echo "erase: $(rotating 2 $VERSIONS)"
     echo "faults: 0.5.23 1.5.9"
     echo "journal: 0.6.3 1.5.9"
     echo "chops: 0.5.23 0.6.3"
@@ -57,9 +68,11 @@ tests() {
     echo "commit_random: 0.4.3 0.4.24 0.5.23 0.6.3 1.0.20 1.5.9"
     echo "commit_upgrade: 1.5.9"
     echo "commit_emptied: 0.4.24 0.6.3 1.5.9"
-    echo "rebuild_options: $VERSIONS 0.4.3-0.6.3 0.4.24-1.5.9"
+    # shellcheck disable=SC2086  # lists of words
+    echo "rebuild_options: $(rotating 4 $VERSIONS 0.4.3-0.6.3 0.4.24-1.5.9)"
     echo "commit: $(some_fixtures 4)"
-    echo "rebuild_damage: $GENERATIONS"
+    # shellcheck disable=SC2086  # lists of words
+    echo "rebuild_damage: $(rotating 2 $GENERATIONS)"
 }
 
 give_up() {
@@ -85,6 +98,11 @@ tell_share() {
     done
     echo "share of journal: $KILLS of $ALL_KILLS kills"
     echo "share of recall: $([ -n "${FULL-}" ] && echo 2 || echo 1) of 2 sets of vectors"
+    for script in erase rebuild_options rebuild_damage; do
+        subjects=$(tests | sed -n "s/^$script: //p")
+        all=$(WHOLE=1 tests | sed -n "s/^$script: //p" | wc -w)
+        echo "share of $script: $(echo "$subjects" | wc -w) of $all subjects: $subjects"
+    done
     echo "share of commit_metadata: $(tests | sed -n "s/^commit_metadata: //p" | wc -w) of $(echo "$VERSIONS" | wc -w) releases"
 }
 
