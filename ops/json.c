@@ -57,10 +57,15 @@ struct json_object *json_text(const struct text *t)
         return object;
 }
 
+struct json_object *json_bytes(const char *bytes, size_t len)
+{
+        struct text t = { .bytes = (char *) (uintptr_t) bytes, .len = len };
+        return json_text(&t);
+}
+
 struct json_object *json_string(const char *s)
 {
-        struct text t = { .bytes = (char *) (uintptr_t) s, .len = strlen(s) };
-        return json_text(&t);
+        return json_bytes(s, strlen(s));
 }
 
 struct json_object *json_double(double d)

@@ -21,6 +21,7 @@
 #define JSON_SIZE_MAX (16u << 20)
 
 struct json_object *json_text(const struct text *t);
+struct json_object *json_bytes(const char *bytes, size_t len); /* as json_text() */
 struct json_object *json_string(const char *s);
 struct json_object *json_double(double d); /* JSON null when it is no finite number */
 

@@ -31,18 +31,37 @@ static int add_parameters(struct json_object *object, const struct commit_plan *
         return r;
 }
 
+/* Takes what it gets. */
+static int append(struct json_object *array, struct json_object *value)
+{
+        if (value != NULL && json_object_array_add(array, value) == 0)
+                return 0;
+        json_object_put(value);
+        return -ENOMEM;
+}
+
 static int add_lost(struct json_object *object, const struct commit_saved *saved)
 {
         struct json_object *ids = json_object_new_array();
         int r = add(object, "lost_ids", ids);
-        for (size_t i = 0; r == 0 && i < saved->lost_count && i < LOST_LISTED_MAX; i++) {
-                struct json_object *id = json_text(&saved->lost[i]);
-                if (id == NULL || json_object_array_add(ids, id) < 0) {
-                        json_object_put(id);
-                        r = -ENOMEM;
-                }
-        }
+        for (size_t i = 0; r == 0 && i < saved->lost_count && i < LOST_LISTED_MAX; i++)
+                r = append(ids, json_text(&saved->lost[i]));
         return r < 0 ? r : json_add(object, "lost_file", saved->lost_count == 0 ? NULL : json_string(STATE_DIR "/" LOST_FILE));
+}
+
+/* The first of them. */
+static int add_marked(struct json_object *object, const struct commit_plan *plan, const char *key, unsigned mark)
+{
+        struct json_object *ids = json_object_new_array();
+        int r = add(object, key, ids);
+        size_t next = 0;
+        for (size_t n = 0; r == 0 && n < LOST_LISTED_MAX; n++) {
+                const struct index_entry *entry = commit_vector_marked(plan->vector, mark, next, &next);
+                if (entry == NULL)
+                        return 0;
+                r = append(ids, json_bytes(entry->id, entry->id_len));
+        }
+        return r;
 }
 
 static int add_damage(struct json_object *object, const struct salvage *files)
@@ -51,11 +70,8 @@ static int add_damage(struct json_object *object, const struct salvage *files)
         const struct error *found[] = { &files->pickle_error, &files->records_error };
         int r = add(object, "damage", list);
         for (size_t i = 0; r == 0 && i < 2; i++) {
-                struct json_object *sentence = found[i]->code == 0 ? NULL : json_string(found[i]->text);
-                if (sentence != NULL && json_object_array_add(list, sentence) < 0) {
-                        json_object_put(sentence);
-                        r = -ENOMEM;
-                }
+                if (found[i]->code != 0)
+                        r = append(list, json_string(found[i]->text));
         }
         return r;
 }
@@ -81,10 +97,10 @@ static int add_numbers(struct json_object *object, const struct commit_saved *sa
                 { "lost", saved->lost_count },
                 { "orphans", saved->orphans },
                 { "stale", saved->stale },
-                { "doubtful", files->doubtful },
+                { "doubtful", saved->doubtful },
                 { "uncounted", saved->uncounted },
                 { "impossible", files->bad },
-                { "normalised", files->normless },
+                { "normalised", saved->normless },
                 { "unlisted", files->unlisted },
                 { "deleted", files->deleted },
                 { "size_before", size_of(&files->stamps) },
@@ -107,6 +123,12 @@ struct json_object *commit_plan_rebuilt(const struct commit_plan *plan)
                         r = add_numbers(object, &saved);
                 if (r == 0)
                         r = add_lost(object, &saved);
+                if (r == 0)
+                        r = add_marked(object, plan, "doubtful_ids", SALVAGE_DOUBTFUL);
+                if (r == 0)
+                        r = add_marked(object, plan, "uncounted_ids", SALVAGE_UNCOUNTED);
+                if (r == 0)
+                        r = add_marked(object, plan, "normalised_ids", SALVAGE_NORMLESS);
                 if (r == 0)
                         r = add_damage(object, saved.files);
         }

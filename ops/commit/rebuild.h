@@ -5,7 +5,7 @@
  * - Links, levels and counts of the old index are never used (ops/hnsw/salvage.h). Each record gets the vector that Chroma had for it last; one for which there is no vector anywhere ends it, unless salvage=1.
  * - Parameters are written where the version reads them (configure_store.c), in the same transaction. Keys of the collection's own metadata that name them follow; before 1.0 "hnsw:space" comes there when
  *   another space than l2 is asked for.
- * - result: that of commit (ops/commit/result.h) for the one collection, and there "rebuild": {kept, from_log, without_vector, lost, lost_ids: […], lost_file, orphans, stale, doubtful, uncounted, impossible, normalised, unlisted,
+ * - result: that of commit (ops/commit/result.h) for the one collection, and there "rebuild": {kept, from_log, without_vector, lost, lost_ids: […], lost_file, orphans, stale, doubtful, uncounted, impossible, normalised, unlisted, doubtful_ids, uncounted_ids, normalised_ids,
  *   deleted, size_before, parameters: {name: {before, after}}, damage: [a sentence …]}.
  *     kept            vectors of the old index
  *     from_log        … of the write-ahead log
@@ -13,10 +13,11 @@
  *     lost            records that have no vector anywhere; lost_ids are the first of them, LOST_FILE has all when they were left so
  *     orphans         vectors that went since no record has their id
  *     stale           ids of which the old index had another vector than the row of the log that was applied last, which counts
- *     doubtful        ids with a label that two records of the old index have, with different vectors: the first one counts
+ *     doubtful        ids with a label that two records of the old index have, with different vectors: the first one counts, and the log has none; doubtful_ids are the first of them,
+ *                     as for the next two
  *     uncounted       vectors of the old index behind the count of its header that nothing bears out: they are of memory that Chroma did not clear, perhaps
- *     impossible      vectors of the old index that can be none (cosine, and not normalised)
  *     normalised      vectors whose norm is lost: they come back normalised
+ *     impossible      vectors of the old index that can be none (cosine, and not normalised)
  *     unlisted        records of the old index whose label the pickle does not have
  *     deleted         elements that were marked as deleted, and are gone now
  */

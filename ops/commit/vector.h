@@ -57,17 +57,24 @@ int commit_vector_plan(struct commit_vector *v, struct db *db, struct commit_cou
 int commit_vector_is_borne_out(struct commit_vector *v, struct db *db, bool *ret, struct error *e);
 /* What a rebuild has found, after commit_vector_plan(). Vectors of ids that are in no record go. */
 struct commit_saved {
-        uint64_t kept;      /* vectors of the old index */
-        uint64_t logged;    /* … of the log */
-        uint64_t bare;      /* records that were added without a vector: the log still says so */
-        uint64_t orphans;   /* vectors of ids that have no record */
-        uint64_t stale;     /* ids of which the index had another vector than the row that was applied last; they get the log's */
-        uint64_t uncounted; /* of those kept, which stood behind the header's count, and no row bears them out */
+        uint64_t kept;    /* vectors of the old index */
+        uint64_t logged;  /* … of the log */
+        uint64_t bare;    /* records that were added without a vector: the log still says so */
+        uint64_t orphans; /* vectors of ids that have no record */
+        uint64_t stale;   /* ids of which the index had another vector than the row that was applied last; they get the log's */
+        /* Of those kept: */
+        uint64_t doubtful;  /* with a label that another record has as well, with another vector */
+        uint64_t uncounted; /* which stood behind the header's count, and no row bears them out */
+        uint64_t normless;  /* whose norm is lost */
         const struct salvage *files;
         const struct text *lost; /* ids of records that have no vector anywhere, in the order of ids */
         size_t lost_count;
 };
 struct commit_saved commit_vector_saved(const struct commit_vector *v);
+
+/* The kept ones with a mark (SALVAGE_DOUBTFUL, SALVAGE_UNCOUNTED, SALVAGE_NORMLESS), in the order of the pickle: the next entry from `from` on, which the plan keeps; NULL: there is none any
+   more. *ret_next is where to go on. */
+const struct index_entry *commit_vector_marked(const struct commit_vector *v, unsigned mark, size_t from, size_t *ret_next);
 
 /* False: the index is as it should be, and its directory may stay. Before 0.5.6, where the pickle has the position, any row above that is work. */
 bool commit_vector_has_work(const struct commit_vector *v);

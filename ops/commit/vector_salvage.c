@@ -108,7 +108,8 @@ void commit_salvage_id(struct commit_vector *v, size_t i, enum commit_start s)
         if (is_last_resort(v, id)) {
                 id->action = COMMIT_KEEP;
                 id->in_index = 1;
-                v->saved.uncounted++;
+        } else if (id->entry != COMMIT_NO_ENTRY) {
+                v->salvage->marks[id->entry] &= (unsigned char) ~SALVAGE_UNCOUNTED; /* a row bears it out, or it goes */
         }
         if (id->action != COMMIT_KEEP || !id->in_index)
                 return;
@@ -212,13 +213,23 @@ static void drop_orphans(struct commit_vector *v)
         }
 }
 
-/* Of those that are kept: what the log or nothing is put in place of comes back as it was, or not at all. */
-static void count_normless(struct commit_vector *v)
+const struct index_entry *commit_vector_marked(const struct commit_vector *v, unsigned mark, size_t from, size_t *ret_next)
 {
-        size_t count = v->metadata == NULL ? 0 : v->metadata->count;
-        v->salvage->normless = 0;
-        for (size_t i = 0; i < count; i++)
-                v->salvage->normless += v->keeps[i] && (v->salvage->marks[i] & SALVAGE_NORMLESS) != 0;
+        const struct index_metadata *m = v->metadata;
+        for (size_t i = from; m != NULL && i < m->count; i++) {
+                *ret_next = i + 1;
+                if (v->keeps[i] && (v->salvage->marks[i] & mark) != 0)
+                        return &m->entries[i];
+        }
+        return NULL;
+}
+
+static uint64_t count_marked(const struct commit_vector *v, unsigned mark)
+{
+        uint64_t count = 0;
+        for (size_t next = 0; commit_vector_marked(v, mark, next, &next) != NULL;)
+                count++;
+        return count;
 }
 
 int commit_salvage_records(struct commit_vector *v, struct db *db, struct error *e)
@@ -236,7 +247,9 @@ int commit_salvage_records(struct commit_vector *v, struct db *db, struct error 
         if (r < 0)
                 return r == -EINTR ? operation_progress(v->op, "asking the records", 0, 0) : r;
         drop_orphans(v);
-        count_normless(v);
+        v->saved.doubtful = count_marked(v, SALVAGE_DOUBTFUL);
+        v->saved.uncounted = count_marked(v, SALVAGE_UNCOUNTED);
+        v->saved.normless = count_marked(v, SALVAGE_NORMLESS);
         v->saved.lost = v->lost;
         return 0;
 }

@@ -55,8 +55,9 @@ class Mount:
 def check_result(name, case, result, wrong):
     lost = sorted(record_id for record_id, vector in case["vectors"].items() if vector is None)
     expected = {"lost": len(lost), "lost_ids": lost, "normalised": len(case["normalised"]), "without_vector": 0}
+    expected["normalised_ids"] = sorted(case["normalised"])
     for key, value in expected.items():
-        found = result[key] if key != "lost_ids" else sorted(result[key])
+        found = sorted(result[key]) if key.endswith("_ids") else result[key]
         if found != value:
             wrong.append("%s: %s is %s, not %s" % (name, key, found, value))
     if result["kept"] + result["from_log"] + len(lost) != len(case["vectors"]) + case["rest"]:
