@@ -318,11 +318,13 @@ static int join_dicts(struct decoder *d)
 {
         CLEANUP(free)
         struct pickle_id *live = NULL;
-        int r = d->agreed_only ? take_agreed(d) : make_entries(d);
+        int r = d->agreed_only ? 0 : make_entries(d);
         if (r == 0)
                 r = pickle_watch_ask(d->watch, d->e);
         if (r == 0)
                 r = pickle_ids_sort(d->bytes, d->id_to_label, d->order, d->scratch, &live, d->e);
+        if (r == 0 && d->agreed_only)
+                r = take_agreed(d); /* once no id is there twice, which it would compare with each other */
         if (r == 0)
                 r = pickle_watch_ask(d->watch, d->e);
         if (r == 0 && !d->agreed_only)

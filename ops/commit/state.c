@@ -107,7 +107,7 @@ bool commit_state_is_unsure(const struct commit_id *id, const struct commit_stat
 {
         if (starts_agree(id) || index_tells(id))
                 return false;
-        return id->entry != COMMIT_NO_ENTRY || (!rules->has_index && rules->has_position);
+        return id->entry != COMMIT_NO_ENTRY || (!rules->has_index && (rules->has_position || rules->is_salvage));
 }
 
 static bool leaves_record(const struct commit_id *id, enum commit_start s, int64_t seq_id)
@@ -141,7 +141,7 @@ static bool record_tells(const struct commit_id *id, enum commit_start *ret)
 static enum commit_start choose_of_absent(const struct commit_id *id, const struct commit_state_rules *rules)
 {
         enum commit_start told = COMMIT_UNKNOWN;
-        if (rules->has_index || !rules->has_position || !id->has_record || record_tells(id, &told))
+        if (rules->has_index || !id->has_record || record_tells(id, &told) || !rules->has_position)
                 return told;
         return id->vector[COMMIT_KNOWN] != 0 && !id->without_vector ? COMMIT_KNOWN : COMMIT_UNKNOWN;
 }

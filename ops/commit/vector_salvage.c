@@ -61,6 +61,7 @@ int commit_salvage_entries(struct commit_vector *v, struct error *e)
         int r = 0;
         /* What a damaged index lacks may have been in it, though the pickle does not say so: the record tells (state.c), as where the whole index is gone. */
         v->rules.has_index = false;
+        v->rules.is_salvage = true;
         for (size_t i = 0; m != NULL && i < m->count && r == 0; i++) {
                 if (i % PROGRESS_ENTRIES == 0)
                         r = operation_progress(v->op, "reading the index", i, m->count);
@@ -74,11 +75,12 @@ int commit_salvage_entries(struct commit_vector *v, struct error *e)
 
 /* --- decisions --- */
 
-/* A row that has the same vector, and with it the norm that the index has lost; 0: none. */
+/* A row that has the same vector as it was given to Chroma, where the index has lost its norm, or that norm would give it back but nearly; 0: none. */
 static int64_t row_with_norm(const struct commit_vector *v, const struct commit_id *id)
 {
         int64_t row = 0;
-        if ((v->salvage->marks[id->entry] & SALVAGE_NORMLESS) == 0)
+        bool loses_bits = v->old_space == SPACE_COSINE && v->config.space != SPACE_COSINE;
+        if (!loses_bits && (v->salvage->marks[id->entry] & SALVAGE_NORMLESS) == 0)
                 return 0;
         for (enum commit_start s = 0; s < COMMIT_STARTS; s++)
                 if ((id->equal >> s & 1u) != 0 && id->vector[s] != 0)

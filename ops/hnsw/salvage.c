@@ -67,8 +67,19 @@ static bool is_zero(float length)
         return length <= 0 && length >= 0;
 }
 
+/* What normalising makes of a vector of that norm. */
+static float normalised_norm(float length)
+{
+        return isfinite(length) && length > 0 ? length / (length + NORM_ADDED) : 1;
+}
+
+static bool is_near(float a, float b)
+{
+        return fabsf(a - b) <= NORM_SLACK;
+}
+
 /* Of cosine: whether it is normalised, and so can be a vector of this index. What has no norm, a number that is none in it, say, was put in by someone; and what normalising makes of a vector that is
-   all but nothing is shorter (FORMAT 6.3). */
+   all but nothing is shorter (FORMAT 6.3). length.bin may be torn. */
 static bool is_possible(struct reading *r, const unsigned char *bytes, uint64_t record, float length, float *ret_norm)
 {
         const struct salvage *s = r->s;
@@ -76,16 +87,20 @@ static bool is_possible(struct reading *r, const unsigned char *bytes, uint64_t 
                 return true;
         memcpy(r->one, bytes + s->data_offset, 4 * (size_t) s->start.dimension);
         *ret_norm = norm_of(r->one, s->start.dimension);
-        float wanted = isfinite(length) && length > 0 ? length / (length + NORM_ADDED) : 1;
         bool is_any = is_zero(length) && record < s->counted;
-        return is_any || !isfinite(*ret_norm) || !(*ret_norm > 0) || fabsf(*ret_norm - wanted) <= NORM_SLACK;
+        return is_any || !isfinite(*ret_norm) || !(*ret_norm > 0) || is_near(*ret_norm, 1) ||
+               is_near(*ret_norm, normalised_norm(length));
 }
 
 /* Whether length.bin can be right: the norm of zeros is 0, and that of what is too little to be squared, of which normalising makes something of any length. */
 static bool norm_fits(const struct salvage *s, float stored_norm, float length)
 {
-        bool can_be_zero = !(stored_norm > 0) || fabsf(stored_norm - 1) > NORM_SLACK;
-        return s->start.space != SPACE_COSINE || (isfinite(length) && (length > 0 || (is_zero(length) && can_be_zero)));
+        bool has_norm = isfinite(stored_norm) && stored_norm > 0;
+        if (s->start.space != SPACE_COSINE)
+                return true;
+        if (is_zero(length))
+                return !(stored_norm > 0) || !is_near(stored_norm, 1);
+        return isfinite(length) && length > 0 && (!has_norm || is_near(stored_norm, normalised_norm(length)));
 }
 
 static int take_listed(struct reading *r, const unsigned char *bytes, uint64_t record, float length, size_t entry)

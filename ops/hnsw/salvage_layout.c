@@ -191,8 +191,11 @@ int salvage_find_layout(struct salvage *s, int segment_fd, struct error *e)
                        (s->layout == SALVAGE_FROM_HEADER || best.hits >= LABELS_LEAST);
         for (uint64_t m = 1; !is_sure && can_guess && m <= M_TRIED; m++)
                 try_layout(s, m, SALVAGE_FROM_LABELS, &best);
-        if (s->layout == SALVAGE_FROM_CONFIG && !is_at_least(&best, POSSIBLE))
+        bool is_listed = s->metadata != NULL && s->metadata->count > 0;
+        if (s->layout == SALVAGE_FROM_CONFIG && is_listed && (best.hits == 0 || !is_at_least(&best, can_guess ? POSSIBLE : LIKELY)))
                 s->layout = SALVAGE_NO_LAYOUT;
-        s->counted = s->layout == SALVAGE_FROM_HEADER ? header.count : UINT64_MAX;
+        /* But for a lone element (FORMAT 6.5), a count below that of the pickle's is torn, and says nothing. */
+        bool is_torn = is_listed && s->metadata->count > 1 && header.count < s->metadata->count;
+        s->counted = s->layout == SALVAGE_FROM_HEADER && !is_torn ? header.count : UINT64_MAX;
         return 0;
 }

@@ -335,7 +335,7 @@ static void test_lost_norms(void **state)
         cut(s, "length.bin", 0);
         commit_scene_log(s, 3, COMMIT_ADD, "id3", true);
         assert_int_equal(commit_scene_plan(s), 0);
-        assert_int_equal(saved(s).files->normless, COUNT_ALL - 1);
+        assert_int_equal(saved(s).normless, COUNT_ALL - 1);
         assert_true(saved(s).kept == COUNT_ALL - 1 && saved(s).logged == 1);
         rebuild(s, COUNT_ALL + 1);
         s->config = l2;
