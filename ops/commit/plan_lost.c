@@ -3,7 +3,7 @@
  *
  * A record of the collection that stands there already is not listed again: a rebuild that was killed has written it, or an earlier one has left it so. The id of the segment in a line is that of the one that is
  * replaced: where it is still this one, what wrote the line did not get to its COMMIT, and a record that is not lost now was not lost at all. The file is written anew and renamed, so that a crash
- * leaves no half of a line.
+ * leaves no half of a line. json-c would leave members out where it has no memory.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,12 +16,10 @@
 #include "ops/commit/plan.h"
 #include "ops/commit/rebuild.h"
 #include "ops/file.h"
-#include "ops/json.h"
 #include "ops/operation/own_file.h"
+#include "ops/wal/escape.h"
 
 #define PIECE_BYTES (256u << 10)
-
-DEFINE_CLEANUP(struct json_object *, json_object_put)
 
 static const struct own_file lost_file = { LOST_FILE, STAGE_TEMPORARY "lost" };
 
@@ -68,12 +66,14 @@ static int by_hash(const void *a, const void *b)
 
 static int hash_id(struct id *id)
 {
-        CLEANUP(json_object_put)
-        struct json_object *json = json_text(id->text);
-        const char *text = json == NULL ? NULL : json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN);
-        if (text == NULL)
+        size_t length = escape_length(id->text->bytes, id->text->len);
+        CLEANUP(free)
+        char *json = malloc(length + 2);
+        if (json == NULL)
                 return -ENOMEM;
-        id->hash = XXH3_128bits(text, strlen(text));
+        json[0] = '"';
+        *escape_text(id->text->bytes, id->text->len, json + 1) = '"';
+        id->hash = XXH3_128bits(json, length + 2);
         return 0;
 }
 
@@ -172,37 +172,38 @@ static int flush(struct lines *lines)
         return r;
 }
 
-static int put(struct json_object *object, const char *key, struct json_object *value)
+static char *put(char *at, const char *bytes)
 {
-        return value == NULL ? -ENOMEM : json_add(object, key, value);
+        size_t length = strlen(bytes);
+        memcpy(at, bytes, length);
+        return at + length;
 }
 
-static struct json_object *line_of(const struct commit_plan *plan, const struct text *id, const char *now)
+static char *put_member(char *at, const char *key, const char *bytes, size_t length)
 {
-        CLEANUP(json_object_put)
-        struct json_object *line = json_object_new_object();
-        if (line == NULL || put(line, "time", json_string(now)) < 0 || put(line, "collection", json_string(plan->id)) < 0 ||
-            put(line, "segment", json_string(plan->collection->vector->id.bytes)) < 0 || put(line, "id", json_text(id)) < 0)
-                return NULL;
-        return TAKE(line);
+        at = put(put(put(at, ",\""), key), "\":\"");
+        at = escape_text(bytes, length, at);
+        *at++ = '"';
+        return at;
 }
 
 static int append(struct lines *lines, const struct text *id, const char *now)
 {
-        CLEANUP(json_object_put)
-        struct json_object *line = line_of(lines->plan, id, now);
-        const char *text = line == NULL ? NULL : json_object_to_json_string_ext(line, JSON_C_TO_STRING_PLAIN);
-        if (text == NULL)
-                return no_memory(lines);
-        size_t length = strlen(text);
-        int r = lines->length + length >= PIECE_BYTES ? flush(lines) : 0;
+        const struct commit_plan *plan = lines->plan;
+        const struct text *segment = &plan->collection->vector->id;
+        size_t length = sizeof("{'time':'','collection':'','segment':'','id':''}\n") - 1 + strlen(now) +
+                        escape_length(plan->id, strlen(plan->id)) + escape_length(segment->bytes, segment->len) +
+                        escape_length(id->bytes, id->len);
+        int r = lines->length + length > PIECE_BYTES ? flush(lines) : 0;
         if (r == 0)
-                r = reserve(lines, lines->length + length + 1);
+                r = reserve(lines, lines->length + length);
         if (r < 0)
                 return r;
-        memcpy(lines->bytes + lines->length, text, length);
-        lines->length += length;
-        lines->bytes[lines->length++] = '\n';
+        char *at = put(put(put(lines->bytes + lines->length, "{\"time\":\""), now), "\"");
+        at = put_member(at, "collection", plan->id, strlen(plan->id));
+        at = put_member(at, "segment", segment->bytes, segment->len);
+        at = put(put_member(at, "id", id->bytes, id->len), "}\n");
+        lines->length = (size_t) (at - lines->bytes);
         return 0;
 }
 

@@ -1,5 +1,6 @@
 /* What a rebuild finds, as a result. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "ops/commit/plan.h"
 #include "ops/commit/rebuild.h"
@@ -40,13 +41,14 @@ static int append(struct json_object *array, struct json_object *value)
         return -ENOMEM;
 }
 
-static int add_lost(struct json_object *object, const struct commit_saved *saved)
+static int add_lost(struct json_object *object, const struct commit_plan *plan, const struct commit_saved *saved)
 {
+        bool is_listed = saved->lost_count > 0 && plan->session->rebuild->salvage;
         struct json_object *ids = json_object_new_array();
         int r = add(object, "lost_ids", ids);
         for (size_t i = 0; r == 0 && i < saved->lost_count && i < LOST_LISTED_MAX; i++)
                 r = append(ids, json_text(&saved->lost[i]));
-        return r < 0 ? r : json_add(object, "lost_file", saved->lost_count == 0 ? NULL : json_string(STATE_DIR "/" LOST_FILE));
+        return r < 0 ? r : json_add(object, "lost_file", !is_listed ? NULL : json_string(STATE_DIR "/" LOST_FILE));
 }
 
 /* The first of them. */
@@ -64,6 +66,26 @@ static int add_marked(struct json_object *object, const struct commit_plan *plan
         return r;
 }
 
+/* What the files lack, though they could be read. */
+static int add_gaps(struct json_object *list, const struct salvage *files)
+{
+        char sentence[160];
+        int r = 0;
+        if (files->layout == SALVAGE_FROM_CONFIG || files->layout == SALVAGE_FROM_LABELS)
+                r = append(list, json_string("header.bin does not say how long a record of data_level0.bin is"));
+        if (r == 0 && files->metadata != NULL && files->live < files->metadata->count) {
+                (void) snprintf(sentence, sizeof(sentence), "data_level0.bin has no record of %zu of the %zu labels of the pickle",
+                                files->metadata->count - (size_t) files->live, files->metadata->count);
+                r = append(list, json_string(sentence));
+        }
+        if (r == 0 && files->normless > 0) {
+                (void) snprintf(sentence, sizeof(sentence), "length.bin has no norm of %llu of %llu vectors",
+                                (unsigned long long) files->normless, (unsigned long long) files->live);
+                r = append(list, json_string(sentence));
+        }
+        return r;
+}
+
 static int add_damage(struct json_object *object, const struct salvage *files)
 {
         struct json_object *list = json_object_new_array();
@@ -73,7 +95,7 @@ static int add_damage(struct json_object *object, const struct salvage *files)
                 if (found[i]->code != 0)
                         r = append(list, json_string(found[i]->text));
         }
-        return r;
+        return r < 0 ? r : add_gaps(list, files);
 }
 
 static uint64_t size_of(const struct index_stamps *stamps)
@@ -122,7 +144,7 @@ struct json_object *commit_plan_rebuilt(const struct commit_plan *plan)
                 if (r == 0)
                         r = add_numbers(object, &saved);
                 if (r == 0)
-                        r = add_lost(object, &saved);
+                        r = add_lost(object, plan, &saved);
                 if (r == 0)
                         r = add_marked(object, plan, "doubtful_ids", SALVAGE_DOUBTFUL);
                 if (r == 0)

@@ -40,5 +40,7 @@ int commit_plan_vector(struct commit_plan *plan, struct db *db)
         int r = commit_vector_plan(plan->vector, db, &plan->vectors, e);
         if (r == 0)
                 r = commit_vector_is_borne_out(plan->vector, db, &is_borne_out, e);
-        return r < 0 || is_borne_out ? r : plan_above_position(plan, db);
+        if (r == 0 && !is_borne_out)
+                r = plan_above_position(plan, db);
+        return r < 0 ? r : commit_vector_check_gone(plan->vector, db, e);
 }

@@ -31,7 +31,7 @@ enum commit_action {
 struct commit_state_rules { /* of the collection */
         bool has_index;     /* an index was persisted; else one that was applied to is lost, or there never was one */
         bool has_position;
-        bool is_salvage; /* of what may have been lost, position and all: the record is asked in any case */
+        bool is_salvage;    /* of what may have been lost, position and all: the record is asked in any case */
         bool is_lone;       /* at most one record of the index is alive: only then Chroma loses updates */
         bool is_normalised; /* equal vectors are not quite equal: a row that was not applied yet is applied even so */
         uint64_t position;

@@ -76,6 +76,12 @@ struct commit_saved commit_vector_saved(const struct commit_vector *v);
    more. *ret_next is where to go on. */
 const struct index_entry *commit_vector_marked(const struct commit_vector *v, unsigned mark, size_t from, size_t *ret_next);
 
+/*
+ * Once a commit is planned: -EILSEQ, told as damage, when the directory of an index that was persisted is gone, and with it vectors of records that the log does not have: an index of the rest would hide that. Asks
+ * every record then.
+ */
+int commit_vector_check_gone(struct commit_vector *v, struct db *db, struct error *e);
+
 /* False: the index is as it should be, and its directory may stay. Before 0.5.6, where the pickle has the position, any row above that is work. */
 bool commit_vector_has_work(const struct commit_vector *v);
 

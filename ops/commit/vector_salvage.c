@@ -256,6 +256,20 @@ int commit_salvage_records(struct commit_vector *v, struct db *db, struct error 
         return 0;
 }
 
+int commit_vector_check_gone(struct commit_vector *v, struct db *db, struct error *e)
+{
+        struct error found;
+        if (v->salvage != NULL || v->summary.stage != INDEX_ABSENT || !v->start.has_position ||
+            v->start.collection->metadata == NULL)
+                return 0;
+        int r = commit_salvage_records(v, db, e);
+        if (r < 0 || v->saved.lost_count == 0)
+                return r;
+        (void) error_set(&found, EILSEQ, "its directory is gone, and the log has no vector of %zu of its records",
+                         v->saved.lost_count);
+        return commit_vector_damage(v, -EILSEQ, &found, e);
+}
+
 struct commit_saved commit_vector_saved(const struct commit_vector *v)
 {
         return v->saved;

@@ -20,7 +20,9 @@ static const struct option_spec options[] = {
         { .name = "vacuum",
           .type = OPTION_FLAG,
           .by_default = "1",
-          .help = "give the room back to the file system; 0 leaves the file as large as it is" },
+          .help = "give the room back to the file system; 1, said so, also writes a file anew that has none to give back; 0 leaves "
+                  "the file "
+                  "as large as it is" },
         { .name = NULL },
 };
 
@@ -30,10 +32,11 @@ static bool wants_vacuum(const struct operation *op)
         return !vacuum->given || vacuum->flag;
 }
 
-/* Whether there is anything that a VACUUM could give back. */
+/* Who asks for it by name gets it also where no page is free: between the rows of a page may be bytes of deleted ones. */
 static bool needs_vacuum(const struct operation *op, const struct clean_plan *plan)
 {
-        return wants_vacuum(op) && (clean_plan_rows_to_go(plan) > 0 || plan->catalog->free_pages > 0);
+        bool is_asked = command_option(op->command, "vacuum")->given;
+        return wants_vacuum(op) && (is_asked || clean_plan_rows_to_go(plan) > 0 || plan->catalog->free_pages > 0);
 }
 
 static int check_room(struct operation *op, const struct clean_plan *plan, bool vacuum)

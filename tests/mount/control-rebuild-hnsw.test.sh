@@ -152,8 +152,32 @@ cured types index_missing
 assert_whole types "$records"
 assert_eq "0 $records null" "$(last '"\(.rebuild.kept) \(.rebuild.from_log) \(.old_directory)"' types)" 'where the vectors come from'
 
+# --- it is gone, and the log has but one ----------------------------------
+
+unmount
+rm -rf "$WORK/chroma-1.5.9"
+copy_fixture chroma-1.5.9
+rm -r "${DIR:?}/$(segment_of fragmented)"
+mount_dir "$DIR" "$MNT"
+# An index of what the log has would hide that the others are lost.
+assert_errno EILSEQ put "$MNT/collections/fragmented/commit" 1
+assert_said 'its directory is gone, and the log has no vector of 129 of its records'
+put "$MNT/commit" 1
+assert_eq 'left' "$(sed '/^#/d' "$MNT/commit" | jq -r '.result.collections[] | select(.name == "fragmented").status')" 'what a commit of all makes of it'
+wait_until has_command fragmented index_missing
+assert_errno EILSEQ put "$MNT/collections/fragmented/rebuild-hnsw" 1
+assert_eq null "$(last .rebuild.lost_file fragmented)" 'the file of a run that was refused'
+put "$MNT/collections/fragmented/rebuild-hnsw" salvage=1
+assert_eq 129 "$(wc -l <"$DIR/.chromafs/lost.jsonl")" 'lines of lost.jsonl'
+put "$MNT/collections/fragmented/commit" 1
+
 # --- beside others -----------------------------------------------------------
 
+unmount
+rm -rf "$WORK/chroma-0.5.23-nopurge"
+copy_fixture chroma-0.5.23-nopurge
+mount_dir "$DIR" "$MNT"
+put "$MNT/collections/types/commit" 1
 sh -c 'exec sleep 600' 7<>"$DIR/chroma.sqlite3" &
 holder=$!
 holds() { [ "$(cat "/proc/$holder/comm")" = sleep ]; }
