@@ -46,7 +46,7 @@ static int no_memory(struct lines *lines)
 
 static int reserve(struct lines *lines, size_t length)
 {
-        if (length <= lines->allocated)
+        if (lines->bytes != NULL && length <= lines->allocated)
                 return 0;
         char *bytes = realloc(lines->bytes, length);
         if (bytes == NULL)

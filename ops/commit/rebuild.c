@@ -123,7 +123,8 @@ static int run(struct operation *op)
                 r = commit_collection(&session, op->request->collection_id, &outcome);
         if (outcome.collection == NULL)
                 return r;
-        int filled = commit_result_add(&result, &outcome, r < 0 ? &(struct error){ 0 } : &op->error);
+        struct error ignored = { 0 }; /* what ended it says more */
+        int filled = commit_result_add(&result, &outcome, r < 0 ? &ignored : &op->error);
         if (filled == 0)
                 filled = commit_result_fill(op, &result);
         if (r == 0)

@@ -147,10 +147,10 @@ def level0_torn_vector(case):
 
 
 def length_garbage(case):
-    """What no norm can be."""
-    bad = [float("nan"), float("inf"), -1.0, 0.0, float("-inf")]
+    """What no norm can be, of vectors that are whole."""
+    bad = [float("nan"), float("inf"), -1.0, 0.0, float("-inf"), 1e-44, 3e-30]
     case.lengths = [None] * len(case.elements)
-    case.write("length.bin", struct.pack("<%df" % len(case.elements), *(bad[i % 5] for i in range(len(case.elements)))))
+    case.write("length.bin", struct.pack("<%df" % len(case.elements), *(bad[i % len(bad)] for i in range(len(case.elements)))))
 
 
 def length_cut(case):
