@@ -115,6 +115,101 @@ vectors() {
     rm -rf "$DIR"
 }
 
+# as_other COMMAND...: without rights on what is another's, or nobody's
+as_other() {
+    if [ "$(id -u)" -eq 0 ]; then
+        as_nobody env TMPDIR="$DIR/tmp" "$@"
+    else
+        "$@"
+    fi
+}
+
+# A file that was not seen may have it.
+unreadable() {
+    few_files
+    mkdir "$DIR/closed" "$DIR/tmp"
+    chmod 777 "$DIR/tmp"
+    chmod 755 "$DIR" "$DIR/.chromafs"
+    printf '%s' "$SECRET" >"$DIR/closed/planted"
+    chmod 0 "$DIR/closed"
+    ERASE="as_other $WORK/bin/chromafs-erase"
+    run_erase -n --text="$SECRET" "$DIR"
+    ERASE=$WORK/bin/chromafs-erase
+    assert_eq 1 "$STATUS" "status with a folder that can't be read: $(cat out err)"
+    assert_contains err "not all of $DIR can be read: "
+    assert_fails grep -q 'found in no file' out
+    chmod 700 "$DIR/closed"
+    run_erase -n --text="$SECRET" "$DIR"
+    assert_eq 3 "$STATUS" 'status with a folder that can be read'
+    rm -rf "$DIR"
+}
+
+# assert_vector STATUS TEXT: that of a scan for a file with it; status 3: it is taken for (3, 4), which is planted
+assert_vector() {
+    # shellcheck disable=SC2059  # bytes
+    printf "$2" >numbers
+    run_erase -n --vector=numbers "$DIR"
+    assert_eq "$1" "$STATUS" "status with the vector $2: $(cat out err)"
+    [ "$1" -ne 2 ] || assert_eq 1 "$(wc -l <err)" "lines with the vector $2: $(cat err)"
+}
+
+# What is not understood, whole, is no vector: its bytes stand nowhere.
+misunderstood() {
+    few_files
+    printf '\000\000\100\100\000\000\200\100' >"$DIR/planted"
+    for right in '[3,4]' '[[3,4]]' ' [ [ 3.0 , 0.4e+1 ] ]\n' '\n[30E-1,\r\n\t4]' '3 4' '3,4\n' '3\n4' '[\0003\000,\0004\000]\000'; do
+        assert_vector 3 "$right"
+    done
+    for wrong in '[[3,4],[3,4]]' '[[[3,4]]]' '{"embeddings":[[3,4]]} ' '{"a":"\303\274","b":[[3,4]]}  ' '[3,4' '3,4]' '[[3,4]' '[3,4]]' '[3,4]\n[3,4]' '[3,,4]' '[3,4,]' '[,3,4]' '[3 4]' '[1e,--,.]' '1e,--,.' '[.5,4]' '[5.,4]' \
+        '[+3,4]' '[0x3,4]' '[3,NaN]' '[3,null]' '[3,1e39]' '[3,1e999]' '[3,-1e999]' '[]' '[[]]' '[' '   ' 'array([3., 4.])' '\357\273\277[3,4]  ' '\377\376[\0003\000,\0004\000]\000' '\000[\0003\000,\0004\000]\377' '\000\000\200\177\000\000\200\100' '\000\000\300\377'; do
+        assert_vector 2 "$wrong"
+    done
+    rm -rf "$DIR"
+}
+
+# They can be read only once.
+pipes() {
+    few_files
+    printf '\000\000\100\100\000\000\200\100%s' "$SECRET" >"$DIR/planted"
+    mkfifo pipe
+    for wanted in '--vector:[3,4]' '--vector:\000\000\100\100\000\000\200\100' "--text-file:$SECRET"; do
+        for file in pipe /dev/stdin; do
+            STATUS=0
+            # shellcheck disable=SC2059  # bytes
+            if [ "$file" = pipe ]; then
+                printf "${wanted#*:}" >pipe &
+                $ERASE -n "${wanted%%:*}=pipe" "$DIR" >out 2>err </dev/null || STATUS=$?
+                wait "$!" || :
+            else
+                printf "${wanted#*:}" | $ERASE -n "${wanted%%:*}=$file" "$DIR" >out 2>err || STATUS=$?
+            fi
+            assert_eq 3 "$STATUS" "status with $wanted through $file: $(cat err)"
+            assert_eq '1 1' "$(found planted)" "found with $wanted through $file"
+        done
+    done
+    rm -rf "$DIR" pipe
+}
+
+# Each thing that stood nowhere is named, though others were found; what only stands in another one, or in part, was found.
+unseen() {
+    copy_fixture chroma-1.5.9
+    printf '\000\000\100\100\000\000\200\100%s' "$SECRET about" >"$DIR/planted"
+    printf '[3,4]' >there
+    printf '[3,5]' >nowhere
+    printf '\000\012\012\077' >odd-nowhere
+    printf '%s\nZanzibar\nZanzibar about\n\nno such thing\nanother such thing\n' "$SECRET" >texts
+    run_erase --vector=there --vector=nowhere --vector=odd-nowhere --text-file=texts --text="$SECRET" --text='nor this' "$DIR"
+    assert_eq 3 "$STATUS" 'status of what stands in a file of the user'
+    sed -n 's/^chromafs-erase: \(.*\) stands nowhere in .*: that it does not afterwards proves nothing$/\1/p' err >told
+    printf '%s\n' 'the vector of nowhere' 'the vector of odd-nowhere' 'line 5 of texts' 'line 6 of texts' 'the text of --text number 2' | diff - told >&2 || fail "what stood nowhere: $(cat err)"
+    # One that grep can't find.
+    printf '\000\012\012\077' >>"$DIR/planted"
+    run_erase --vector=odd-nowhere --vector=nowhere "$DIR"
+    assert_eq 1 "$(grep -c 'stands nowhere' err)" "those that stand nowhere: $(cat err)"
+    assert_contains err 'the vector of nowhere stands nowhere'
+    rm -rf "$DIR"
+}
+
 # It stands in the log, in a table, in free room of a page, in an old trash; in another collection's index there is a vector.
 erased() {
     copy_fixture chroma-1.5.9-nopurge
@@ -255,7 +350,7 @@ ended() {
     rm -rf "$DIR"
 }
 
-for part in ${PARTS:-texts vectors erased kept mistakes each_shell ended}; do
+for part in ${PARTS:-texts vectors unreadable misunderstood pipes unseen erased kept mistakes each_shell ended}; do
     note "$part"
     "$part"
 done
