@@ -70,6 +70,11 @@ wrong_usage() {
         --backup= --skip= --ignore= --ignore=A --ignore='a b'; do
         assert_maintain 2 "${option%%=*}" "$option" "$DIR"
     done
+    # In any order.
+    for option in --keep=3 --no-clean --no-vacuum --skip=types; do
+        assert_maintain 2 '--erase leaves nothing out' --erase "$option" "$DIR"
+        assert_maintain 2 '--erase leaves nothing out' "$option" --erase "$DIR"
+    done
     fingerprint "$DIR" | diff before - >&2 || fail 'wrong usage has changed something'
     for option in -h --help; do
         run_maintain "$option"

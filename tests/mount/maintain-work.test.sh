@@ -206,6 +206,27 @@ rebuild_torn() {
     rm -rf "$DIR"
 }
 
+# What only commit has seen: that the links of an index are no links. Others that it leaves, of whatever name, are told in a dry run all the same.
+rebuild_what_commit_left() {
+    copy_fixture chroma-1.5.9-nopurge
+    break_it "$DIR"
+    torn=$DIR/$(segment_of "$DIR" unicode VECTOR)
+    printf '\377' | dd of="$torn/link_lists.bin" conv=notrunc status=none
+    touch -d '-1 hour' "$torn"/* "$torn"
+    cp -a "$DIR" other
+    run_maintain "$IGNORE" --no-rebuild-hnsw other
+    assert_eq 3 "$STATUS" "status with --no-rebuild-hnsw: $(cat err)"
+    assert_contains err 'unicode (default_tenant, default_database): commit leaves it as it is: '
+    assert_contains err 'link_lists.bin: the entry of element 0'
+    rm -rf other
+    run_maintain -v "$IGNORE" "$DIR"
+    assert_eq '0 ' "$STATUS $(cat err)" 'status and errors'
+    assert_contains out 'rebuild-hnsw   collections/unicode: '
+    assert_eq 1 "$(sql "$DIR" "SELECT count(*) FROM embeddings WHERE embedding_id = 'late'")" 'the record of the log'
+    assert_sound "$DIR"
+    rm -rf "$DIR"
+}
+
 # Where records would be left without a vector, only the user says so.
 salvage() {
     copy_fixture chroma-1.5.9
@@ -270,7 +291,7 @@ a_step_more() {
 }
 
 no_jq
-for part in ${PARTS:-each_fixture what_problems_ask_for commit_again dry_runs without_steps rebuild_fragmented rebuild_torn salvage on_a_mount rejected_rows on_a_terminal a_step_more}; do
+for part in ${PARTS:-each_fixture what_problems_ask_for commit_again dry_runs without_steps rebuild_fragmented rebuild_torn rebuild_what_commit_left salvage on_a_mount rejected_rows on_a_terminal a_step_more}; do
     note "$part"
     "$part"
 done
