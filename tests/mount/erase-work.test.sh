@@ -265,6 +265,27 @@ kept() {
     rm -rf "$DIR" torn
 }
 
+# An index with records that have no vector can only be made anew without them; then what was deleted from it goes, too.
+salvaged() {
+    copy_fixture chroma-1.5.9
+    tear "$DIR" fragmented data_level0.bin 20000
+    # The second time its files are in order.
+    for _ in first second; do
+        old=$(segment_of "$DIR" fragmented VECTOR)
+        run_erase "$DIR"
+        assert_eq 3 "$STATUS" "status without --salvage: $(cat err)"
+        assert_contains err 'with --salvage they stay, without one'
+        assert_eq "$old" "$(segment_of "$DIR" fragmented VECTOR)" 'the index without --salvage'
+        change "$DIR" 'CREATE TABLE t (a); INSERT INTO t VALUES (zeroblob(3000000)); DROP TABLE t'
+        run_erase --salvage "$DIR"
+        assert_eq 0 "$STATUS" "status with --salvage: $(cat err)"
+        assert_contains err '.chromafs/lost.jsonl lists records that have no vector any more'
+        assert_fails test -e "$DIR/$old"
+    done
+    assert_sound "$DIR"
+    rm -rf "$DIR"
+}
+
 mistakes() {
     copy_fixture chroma-1.5.9
     mkdir empty
@@ -350,7 +371,7 @@ ended() {
     rm -rf "$DIR"
 }
 
-for part in ${PARTS:-texts vectors unreadable misunderstood pipes unseen erased kept mistakes each_shell ended}; do
+for part in ${PARTS:-texts vectors unreadable misunderstood pipes unseen erased kept salvaged mistakes each_shell ended}; do
     note "$part"
     "$part"
 done
