@@ -241,7 +241,7 @@ kept() {
     [ -e "$1/file" ] || fail 'the trash was emptied'
     # A problem remains: it may be needed.
     cp -a "$DIR" torn
-    tear torn fragmented data_level0.bin 20000
+    tear torn fragmented data_level0.bin 10000
     run_erase --empty-trash --text="$SECRET" torn
     assert_eq 3 "$STATUS" "status with a torn index: $(cat err)"
     assert_contains err 'stays as it is, since problems remain'
@@ -357,7 +357,8 @@ ended() {
     # shellcheck disable=SC2317  # it is called by its name
     is_cleaning() {
         own=$(find "$TMPDIR" -maxdepth 2 -path '*/chromafs-maintain.*/mnt')
-        [ -n "$own" ] && is_running clean "$own"
+        [ -n "$own" ] && is_running clean "$own" || return 1
+        case $(status .running.phase "$own") in null | preparing) return 1 ;; esac
     }
     wait_until is_cleaning
     kill "$run"
