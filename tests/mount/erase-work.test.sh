@@ -179,6 +179,8 @@ pipes() {
             if [ "$file" = pipe ]; then
                 printf "${wanted#*:}" >pipe &
                 $ERASE -n "${wanted%%:*}=pipe" "$DIR" >out 2>err </dev/null || STATUS=$?
+                # It waits for a reader that there may not have been.
+                kill "$!" 2>/dev/null || :
                 wait "$!" || :
             else
                 printf "${wanted#*:}" | $ERASE -n "${wanted%%:*}=$file" "$DIR" >out 2>err || STATUS=$?
