@@ -38,6 +38,7 @@ struct commit_id {
         unsigned is_same_known : 1, is_same_unknown : 1; /* embeddings.seq_id is what it is in that life */
         unsigned action : 3;                             /* enum commit_action */
         unsigned is_borne_out : 1;                       /* by the record as it is, see commit_state_record() */
+        unsigned is_contradicted : 1;                    /* by the record: its rows were never applied */
         unsigned is_named : 1;                           /* by the log, and not by the pickle alone */
         unsigned ends : 2;                               /* enum commit_end */
 };

@@ -290,7 +290,7 @@ static int check_unmeasured(const struct commit_plan *plan)
         return error_set(&op->error, EILSEQ, "the collection has an index, but table collections does not say its dimension");
 }
 
-int commit_plan_begin_vector(struct commit_plan *plan, bool trusts_position)
+int commit_plan_begin_vector(struct commit_plan *plan, bool trusts_position, const struct commit_vector *before)
 {
         struct operation *op = plan->session->op;
         if (!plan->rules.has_dimension)
@@ -301,6 +301,7 @@ int commit_plan_begin_vector(struct commit_plan *plan, bool trusts_position)
                                              .rebuild = plan->session->rebuild != NULL ? &plan->change.after : NULL,
                                              .dimension = plan->rules.dimension,
                                              .trusts_position = trusts_position,
+                                             .before = before,
                                              .has_position = plan->has_vector_position,
                                              .position = (uint64_t) plan->vector_position };
         int r = commit_vector_begin(op, &start, &plan->vector);
@@ -329,7 +330,7 @@ static int make_plan(struct commit_plan *plan, struct db *db)
         if (r == 0)
                 r = find_dimension(plan, db);
         if (r == 0)
-                r = commit_plan_begin_vector(plan, false);
+                r = commit_plan_begin_vector(plan, false, NULL);
         if (r == 0)
                 r = plan_rows(plan, db);
         if (r == 0)

@@ -89,7 +89,7 @@ struct commit_plan {
 
 /* Plans. A failure has `cure` in *ret. The caller clears *ret in any case, and before the session. */
 int commit_plan_make(struct commit_session *session, struct db *db, const char *id, struct commit_plan *ret);
-int commit_plan_begin_vector(struct commit_plan *plan, bool trusts_position);
+int commit_plan_begin_vector(struct commit_plan *plan, bool trusts_position, const struct commit_vector *before);
 
 /* Plans the vector segment, once its rows are gathered (plan_vector.c). */
 int commit_plan_vector(struct commit_plan *plan, struct db *db);

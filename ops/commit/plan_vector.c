@@ -22,14 +22,19 @@ static int take_row(void *context, sqlite3_stmt *stmt)
         return r < 0 ? r : operation_progress(op, "reading", ++g->done, g->plan->rows);
 }
 
+/* A rebuild may need what the log has of others, since the index is perhaps in pieces. */
 static int plan_above_position(struct commit_plan *plan, struct db *db)
 {
         struct gathering g = { .plan = plan };
         struct error *e = &plan->session->op->error;
-        plan->vector = commit_vector_free(plan->vector);
-        int r = commit_plan_begin_vector(plan, true);
+        CLEANUP(commit_vector_free)
+        struct commit_vector *before = plan->vector;
+        bool is_rebuild = plan->session->rebuild != NULL;
+        plan->vector = NULL;
+        int r = commit_plan_begin_vector(plan, true, is_rebuild ? before : NULL);
         if (r == 0)
-                r = commit_log_walk(db, plan->runs, plan->id, plan->vector_position + 1, plan->last, take_row, &g, e);
+                r = commit_log_walk(db, plan->runs, plan->id, is_rebuild ? INT64_MIN : plan->vector_position + 1, plan->last,
+                                    take_row, &g, e);
         return r < 0 ? r : commit_vector_plan(plan->vector, db, &plan->vectors, e);
 }
 

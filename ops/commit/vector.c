@@ -139,6 +139,13 @@ static bool reached(bool has, uint64_t position, int64_t seq_id)
         return has && (uint64_t) seq_id <= position;
 }
 
+static bool is_passed_over(const struct commit_vector *v, const struct commit_row *row)
+{
+        if (!v->start.trusts_position || !reached(v->rules.has_position, v->rules.position, row->seq_id))
+                return false;
+        return v->start.before == NULL || commit_vector_contradicts(v->start.before, &row->id);
+}
+
 int commit_vector_gather(struct commit_vector *v, const struct commit_row *row, struct error *e)
 {
         if (row->seq_id < 1)
@@ -146,7 +153,7 @@ int commit_vector_gather(struct commit_vector *v, const struct commit_row *row, 
         if (row->vector != NULL && v->start.dimension == 0)
                 return error_set(e, EINVAL, "row %lld of the log has a vector, and the collection no dimension",
                                  (long long) row->seq_id);
-        if (v->start.trusts_position && reached(v->rules.has_position, v->rules.position, row->seq_id))
+        if (is_passed_over(v, row))
                 return 0;
         struct commit_id *id = commit_ids_add(&v->ids, row->id.bytes, row->id.len);
         if (id == NULL)

@@ -26,6 +26,8 @@ struct commit_vector_start {
         const struct hnsw_config *config;    /* copied */
         uint32_t dimension;   /* of the collection, or of its first vector; 0: it has none yet, and no row with a vector comes */
         bool trusts_position; /* rows up to it are passed over: see commit_vector_is_borne_out() */
+        const struct commit_vector *
+                before; /* NULL; else only rows of ids are, of which the records contradicted that plan; until all rows are gathered */
         const struct hnsw_config *
                 rebuild; /* NULL; else the index is made anew, with this configuration, of what can be saved of the old one, whose files may be damaged (ops/hnsw/salvage.h) */
         bool has_position; /* of the vector segment: rows up to it are applied, but for what the index is seen to have lost (FORMAT 6.5) */
@@ -55,6 +57,10 @@ int commit_vector_plan(struct commit_vector *v, struct db *db, struct commit_cou
  * trusts_position.
  */
 int commit_vector_is_borne_out(struct commit_vector *v, struct db *db, bool *ret, struct error *e);
+
+/* Then: whether they contradict what the plan makes of this id. */
+bool commit_vector_contradicts(const struct commit_vector *v, const struct text *id);
+
 /* What a rebuild has found, after commit_vector_plan(). Vectors of ids that are in no record go. */
 struct commit_saved {
         uint64_t kept;    /* vectors of the old index */

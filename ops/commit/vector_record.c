@@ -19,6 +19,12 @@ static int find_jobs(struct commit_vector *v, struct commit_jobs *jobs, struct e
         return r == 0 ? commit_jobs_sort(jobs, e) : r;
 }
 
+bool commit_vector_contradicts(const struct commit_vector *v, const struct text *id)
+{
+        const struct commit_id *found = commit_ids_find(&v->ids, id->bytes, id->len);
+        return found != NULL && found->is_contradicted;
+}
+
 int commit_vector_is_borne_out(struct commit_vector *v, struct db *db, bool *ret, struct error *e)
 {
         struct commit_vector_log log = { .v = v, .db = db, .phase = "asking the records", .e = e };
@@ -28,9 +34,10 @@ int commit_vector_is_borne_out(struct commit_vector *v, struct db *db, bool *ret
         log.total = jobs.count;
         if (r == 0)
                 r = commit_log_read_records(&log, jobs.items, jobs.count);
-        for (size_t i = 0; i < jobs.count && r == 0 && is_borne_out; i++) {
-                const struct commit_id *id = &v->ids.items[jobs.items[i].index];
-                is_borne_out = id->has_record ? id->is_borne_out : commit_state_may_be_dead(id);
+        for (size_t i = 0; i < jobs.count && r == 0; i++) {
+                struct commit_id *id = &v->ids.items[jobs.items[i].index];
+                id->is_contradicted = !(id->has_record ? id->is_borne_out : commit_state_may_be_dead(id));
+                is_borne_out = is_borne_out && !id->is_contradicted;
         }
         commit_jobs_clear(&jobs);
         if (r == 0)

@@ -400,6 +400,19 @@ static void test_never_persisted(void **state)
         assert_int_equal(close(fd), 0);
 }
 
+/* A number that was handed out again says nothing of other ids: what the log has of these is all that is left. Without salvage=1 it would fail. */
+static void test_one_row_never_applied(void **state)
+{
+        struct commit_scene *s = *state;
+        fill(s, 10, 10);
+        set_dimension(s);
+        for (int i = 1; i <= COUNT_ALL; i++)
+                commit_scene_log(s, i, COMMIT_ADD, id_of(i), true);
+        commit_scene_log(s, COUNT_ALL + 1, COMMIT_ADD, "never", true);
+        cut(s, "index_metadata.pickle", 0);
+        (void) run(s, "1", 0);
+}
+
 /* Its space would change, and the vectors would not. */
 static void test_index_without_a_dimension(void **state)
 {
@@ -428,6 +441,7 @@ int main(void)
                 BOTH(test_position_above_the_log),
                 BOTH(test_never_persisted),
                 BOTH(test_index_without_a_dimension),
+                BOTH(test_one_row_never_applied),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
