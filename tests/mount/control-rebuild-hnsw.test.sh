@@ -163,7 +163,7 @@ mount_dir "$DIR" "$MNT"
 assert_errno EILSEQ put "$MNT/collections/fragmented/commit" 1
 assert_said 'its directory is gone, and the log has no vector of 129 of its records'
 put "$MNT/commit" 1
-assert_eq 'left' "$(sed '/^#/d' "$MNT/commit" | jq -r '.result.collections[] | select(.name == "fragmented").status')" 'what a commit of all makes of it'
+assert_eq 'left rebuild-hnsw' "$(sed '/^#/d' "$MNT/commit" | jq -r '.result.collections[] | select(.name == "fragmented") | .status + " " + .cure')" 'what a commit of all makes of it'
 wait_until has_command fragmented index_missing
 assert_errno EILSEQ put "$MNT/collections/fragmented/rebuild-hnsw" 1
 assert_eq null "$(last .rebuild.lost_file fragmented)" 'the file of a run that was refused'
