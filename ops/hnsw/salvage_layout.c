@@ -139,6 +139,13 @@ static void use_layout(struct salvage *s, uint64_t m, enum salvage_layout kind)
         s->record_size = l.record_size;
 }
 
+static void use_no_layout(struct salvage *s)
+{
+        s->layout = SALVAGE_NO_LAYOUT;
+        s->m = 0;
+        s->data_offset = s->record_size = 0;
+}
+
 /* Takes it when it is better than what there is. Two records together end with a label, too: they are none. */
 static void try_layout(struct salvage *s, uint64_t m, enum salvage_layout kind, struct evidence *best)
 {
@@ -193,7 +200,7 @@ int salvage_find_layout(struct salvage *s, int segment_fd, struct error *e)
                 try_layout(s, m, SALVAGE_FROM_LABELS, &best);
         bool is_listed = s->metadata != NULL && s->metadata->count > 0;
         if (s->layout == SALVAGE_FROM_CONFIG && is_listed && (best.hits == 0 || !is_at_least(&best, can_guess ? POSSIBLE : LIKELY)))
-                s->layout = SALVAGE_NO_LAYOUT;
+                use_no_layout(s);
         /* But for a lone element (FORMAT 6.5), a count below that of the pickle's is torn, and says nothing. */
         bool is_torn = is_listed && s->metadata->count > 1 && header.count < s->metadata->count;
         s->counted = s->layout == SALVAGE_FROM_HEADER && !is_torn ? header.count : UINT64_MAX;

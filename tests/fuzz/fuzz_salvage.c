@@ -105,7 +105,7 @@ static void check_entries(const struct salvage *s, const struct files *files)
 static void check_counts(const struct salvage *s, const struct files *files)
 {
         require((s->layout == SALVAGE_NO_LAYOUT) == (s->record_size == 0));
-        require(s->pickle_error.code == 0 || s->metadata == NULL);
+        require(s->pickle_error.code == 0 || s->metadata == NULL || s->metadata->disagreeing > 0);
         if (s->layout == SALVAGE_NO_LAYOUT) {
                 require(s->live == 0 && (files->size == 0 || s->records_error.code != 0));
                 return;
