@@ -58,11 +58,21 @@ all_operations() {
     assert_eq ok "$(sqlite3 "$DIR/chroma.sqlite3" 'PRAGMA integrity_check')"
 }
 
-# unconfigured FILE: the same answers without the settings. Vectors that a smaller batch_size has moved from memory to an index of
-# cosine have been normalised and back.
+# other_metadata: the user's own keys in the metadata, which follow what is set
+other_metadata() {
+    case $version in
+    0.*) python_only='"hnsw:num_threads": 3, "hnsw:batch_size": 3,' ;;
+    *) python_only= ;;
+    esac
+    echo "{$python_only \"hnsw:search_ef\": 150, \"hnsw:resize_factor\": 1.75, \"hnsw:sync_threshold\": 11}"
+}
+
+# unconfigured FILE METADATA: the same answers without the settings, and with those keys of metadata where they are. Vectors that a smaller batch_size has moved
+# from memory to an index of cosine have been normalised and back.
 unconfigured() {
-    jq -S 'del(.collections[].configuration) | (.collections[].records[].embedding | arrays | .[]) |= ((. * 10000 | round) + 0)' \
-        "$1" >"$1.unconfigured"
+    jq -S --argjson other "$2" 'del(.collections[].configuration)
+        | (.collections[].metadata | objects) |= with_entries(.value = ($other[.key] // .value))
+        | (.collections[].records[].embedding | arrays | .[]) |= ((. * 10000 | round) + 0)' "$1" >"$1.unconfigured"
 }
 
 # exercise ROUND: 0.5.6 to 0.5.12 purge rows of other collections, and so lose vectors by themselves
@@ -84,8 +94,8 @@ play() {
     rm -r "$WORK/backup"
     change_settings
     answers "$DIR" "$WORK/settings.json" --right
-    unconfigured "$WORK/before.json"
-    unconfigured "$WORK/settings.json"
+    unconfigured "$WORK/before.json" "$(other_metadata)"
+    unconfigured "$WORK/settings.json" '{}'
     assert_same_file "$WORK/before.json.unconfigured" "$WORK/settings.json.unconfigured"
     exercise "$1"
 }
