@@ -8,7 +8,8 @@ usage: operations_check.py JOURNAL <LIST        a directory a line; Chroma may c
                      before FROM, and did not begin after TO
 
 Every record is looked at: vector, document, metadata; the counts of ids, vectors and count(); what $contains says of every word; and
-that queries find the vectors. Of collections that the writer did not make it is the counts alone.
+that queries find the vectors (hnswlib leaves a few elements of an index unreachable when it updates). Of collections that the writer did
+not make it is the counts alone.
 """
 import sys
 
@@ -18,7 +19,8 @@ from chromadb.config import Settings
 import operations_journal as journal
 import truth
 
-QUERIES = 5
+QUERIES = 20
+FOUND = 0.8  # of them
 
 
 class Wrong(Exception):
@@ -52,10 +54,13 @@ def check_searches(collection, records):
         if found != expected:
             raise Wrong("%s: $contains %r: %d records, not %d: %s" % (
                 collection.name, word, len(found), len(expected), sorted(found ^ expected)[:5]))
-    for record_id, n in sorted(records.items())[:QUERIES]:
+    asked, missed = sorted(records.items())[:QUERIES], []
+    for record_id, n in asked:
         answer = collection.query(query_embeddings=[journal.vector_of(record_id, n)], n_results=1, include=["distances"])
         if answer["ids"][0] != [record_id]:
-            raise Wrong("%s: the nearest to the vector of %s is %s" % (collection.name, record_id, answer))
+            missed.append(record_id)
+    if len(missed) > (1 - FOUND) * len(asked):
+        raise Wrong("%s: of %d vectors queries don't find those of %s" % (collection.name, len(asked), missed))
 
 
 def state_of(client, names):
