@@ -19,10 +19,10 @@ start() {
     run=$!
 }
 
-# is_cleaning: in the mount that the run has made
+# is_cleaning: in the mount that the run has made, and so far that the history will have it
 is_cleaning() {
     own=$(find "$TMPDIR" -maxdepth 2 -path '*/chromafs-maintain.*/mnt')
-    [ -n "$own" ] && is_running clean "$own"
+    [ -n "$own" ] && is_running clean "$own" && [ "$(status .running.phase "$own")" != preparing ]
 }
 
 # assert_old WHAT: nothing runs or is left, and the directory is as it was
