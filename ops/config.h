@@ -40,6 +40,9 @@ struct hnsw_config {
 int hnsw_config_effective(const struct chroma_version *version, const struct collection_detail *detail, struct hnsw_config *ret,
                           struct error *e);
 
+/* Whether the metadata says cosine that 0.x configured the index by. modify() of 1.x stores another space beside it, and then takes the normalised vectors for those of that space (FORMAT 5). */
+bool hnsw_metadata_says_cosine(const struct collection_detail *detail);
+
 const char *hnsw_space_name(enum hnsw_space space); /* "l2", "cosine", "ip" */
 const char *
 config_source_name(enum config_source source); /* "defaults", "segment_metadata", "config_json_str", "schema_str", "unsupported" */

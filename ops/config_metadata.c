@@ -74,3 +74,13 @@ int config_from_metadata(const struct config_sink *sink, const struct collection
         *ret_any = any;
         return 0;
 }
+
+bool hnsw_metadata_says_cosine(const struct collection_detail *detail)
+{
+        for (size_t i = 0; i < detail->segment_metadata_count; i++) {
+                const struct metadata_value *value = &detail->segment_metadata[i];
+                if (text_is(&value->key, PREFIX "space"))
+                        return value->type == VALUE_STRING && text_is(&value->string, hnsw_space_name(SPACE_COSINE));
+        }
+        return false;
+}

@@ -60,6 +60,7 @@ static int read_config(struct commit_plan *plan, struct db *db)
         db_end(db);
         if (r == 0)
                 r = hnsw_config_effective(&plan->rules.version, &detail, &plan->config, e);
+        plan->may_be_cosine = hnsw_metadata_says_cosine(&detail);
         if (r == 0 && plan->session->rebuild != NULL)
                 r = configure_change_make(&plan->rules.version, &detail, &plan->session->rebuild->settings, &plan->change, e);
         collection_detail_clear(&detail);
@@ -299,6 +300,9 @@ int commit_plan_begin_vector(struct commit_plan *plan, bool trusts_position, con
                                              .collection = plan->collection,
                                              .config = &plan->config,
                                              .rebuild = plan->session->rebuild != NULL ? &plan->change.after : NULL,
+                                             .may_be_cosine = plan->may_be_cosine,
+                                             .space_given = plan->session->rebuild != NULL &&
+                                                            plan->session->rebuild->settings.given[SETTING_SPACE],
                                              .dimension = plan->rules.dimension,
                                              .trusts_position = trusts_position,
                                              .before = before,

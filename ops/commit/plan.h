@@ -73,6 +73,7 @@ struct commit_plan {
         struct commit_row_rules rules;
         bool gives_dimension; /* the log does, the collection has none */
         struct hnsw_config config;
+        bool may_be_cosine;                    /* hnsw_metadata_says_cosine() */
         struct configure_change change;        /* of a rebuild: of the configuration */
         struct commit_vector *vector;          /* NULL: no rows, or no dimension */
         struct commit_counts vectors, records; /* records: of dry_run */

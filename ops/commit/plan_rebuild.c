@@ -67,8 +67,9 @@ static int add_marked(struct json_object *object, const struct commit_plan *plan
 }
 
 /* What the files lack, though they could be read. */
-static int add_gaps(struct json_object *list, const struct salvage *files)
+static int add_gaps(struct json_object *list, const struct commit_saved *saved)
 {
+        const struct salvage *files = saved->files;
         char sentence[160];
         int r = 0;
         if (files->layout == SALVAGE_FROM_CONFIG || files->layout == SALVAGE_FROM_LABELS)
@@ -83,11 +84,16 @@ static int add_gaps(struct json_object *list, const struct salvage *files)
                                 (unsigned long long) files->normless, (unsigned long long) files->live);
                 r = append(list, json_string(sentence));
         }
+        if (r == 0 && saved->is_mixed)
+                r = append(list,
+                           json_string("vectors that were normalised for cosine can't be told from those that were added under "
+                                       "another space since: all are kept as they are"));
         return r;
 }
 
-static int add_damage(struct json_object *object, const struct salvage *files)
+static int add_damage(struct json_object *object, const struct commit_saved *saved)
 {
+        const struct salvage *files = saved->files;
         struct json_object *list = json_object_new_array();
         const struct error *found[] = { &files->pickle_error, &files->records_error };
         int r = add(object, "damage", list);
@@ -95,7 +101,7 @@ static int add_damage(struct json_object *object, const struct salvage *files)
                 if (found[i]->code != 0)
                         r = append(list, json_string(found[i]->text));
         }
-        return r < 0 ? r : add_gaps(list, files);
+        return r < 0 ? r : add_gaps(list, saved);
 }
 
 static uint64_t size_of(const struct index_stamps *stamps)
@@ -152,7 +158,7 @@ struct json_object *commit_plan_rebuilt(const struct commit_plan *plan)
                 if (r == 0)
                         r = add_marked(object, plan, "normalised_ids", SALVAGE_NORMLESS);
                 if (r == 0)
-                        r = add_damage(object, saved.files);
+                        r = add_damage(object, &saved);
         }
         return r < 0 ? NULL : TAKE(object);
 }

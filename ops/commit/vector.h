@@ -30,6 +30,8 @@ struct commit_vector_start {
                 before; /* NULL; else only rows of ids are, of which the records contradicted that plan; until all rows are gathered */
         const struct hnsw_config *
                 rebuild; /* NULL; else the index is made anew, with this configuration, of what can be saved of the old one, whose files may be damaged (ops/hnsw/salvage.h) */
+        bool may_be_cosine; /* of a rebuild: hnsw_metadata_says_cosine() */
+        bool space_given;   /* of a rebuild: somebody has said which space the new index shall have */
         bool has_position; /* of the vector segment: rows up to it are applied, but for what the index is seen to have lost (FORMAT 6.5) */
         uint64_t position;
 };
@@ -72,6 +74,7 @@ struct commit_saved {
         uint64_t doubtful;  /* with a label that another record has as well, with another vector */
         uint64_t uncounted; /* which stood behind the header's count, and no row bears them out */
         uint64_t normless;  /* whose norm is lost */
+        bool is_mixed; /* it was of cosine once, by the metadata, and the files don't tell any more which vectors were normalised: all are kept as they are */
         const struct salvage *files;
         const struct text *lost; /* ids of records that have no vector anywhere, in the order of ids */
         size_t lost_count;

@@ -29,6 +29,38 @@ static bool is_torn(const struct salvage *s)
         return s->live < m->count || (s->counted != UINT64_MAX && s->counted > m->total_elements_added);
 }
 
+/* All vectors are normalised, and have norms, not all of them 1: so they are of cosine. */
+static bool is_of_cosine(const struct salvage *s)
+{
+        return s->live > 0 && s->bad == 0 && s->normless == 0 && s->scaled > 0;
+}
+
+/* Where 1.x has stored another space over cosine (FORMAT 5), the files tell what they are of. */
+static int read_files(struct commit_vector *v, struct salvage_start *start, struct error *e)
+{
+        bool may_be_cosine = v->start.may_be_cosine && start->space != SPACE_COSINE;
+        enum hnsw_space space = start->space;
+        if (may_be_cosine)
+                start->space = SPACE_COSINE;
+        int r = salvage_read(start, &v->salvage, e);
+        if (r < 0 || !may_be_cosine)
+                return r;
+        if (is_of_cosine(v->salvage)) {
+                v->old_space = SPACE_COSINE;
+                return v->start.space_given
+                               ? 0
+                               : error_set(
+                                         e, EILSEQ,
+                                         "the index is of cosine, as the metadata says, and the stored configuration says %s: give "
+                                         "space=cosine, which mends that, or another space that it shall have",
+                                         hnsw_space_name(space));
+        }
+        v->saved.is_mixed = v->config.space == SPACE_COSINE && v->salvage->scaled > 0;
+        v->salvage = salvage_free(v->salvage);
+        start->space = space;
+        return salvage_read(start, &v->salvage, e);
+}
+
 int commit_salvage_begin(struct commit_vector *v, struct error *e)
 {
         const struct hnsw_config *old = v->start.config;
@@ -41,7 +73,7 @@ int commit_salvage_begin(struct commit_vector *v, struct error *e)
                                        .context = v->op };
         int r = operation_progress(v->op, "reading the index", 0, 0);
         if (r == 0)
-                r = salvage_read(&start, &v->salvage, e);
+                r = read_files(v, &start, e);
         if (r < 0)
                 return r == -EINTR ? operation_progress(v->op, "reading the index", 0, 0) : r;
         v->summary.stamps = v->salvage->stamps;

@@ -120,10 +120,12 @@ static int take_listed(struct reading *r, const unsigned char *bytes, uint64_t r
                 s->uncounted++;
                 s->marks[entry] |= SALVAGE_UNCOUNTED;
         }
-        if (!norm_fits(s, norm, length)) {
+        bool norm_is_lost = !norm_fits(s, norm, length);
+        if (norm_is_lost) {
                 s->normless++;
                 s->marks[entry] |= SALVAGE_NORMLESS;
         }
+        s->scaled += !norm_is_lost && isfinite(length) && !is_near(length, 1);
         return 0;
 }
 

@@ -56,6 +56,7 @@ struct salvage {
                 bad; /* of the pickle's labels, but cosine, and not normalised: it can be no vector of this index, and does not count */
         uint64_t
                 uncounted; /* of the live ones, those behind the header's count: the file may have been made of memory that had another index in it (FORMAT 6.2), with the same labels */
+        uint64_t scaled;   /* of the live ones, cosine, those whose original's norm is another than 1 */
         uint64_t normless; /* of the live ones, cosine, those whose original's norm is not known */
 
         /* By entry of the metadata. */

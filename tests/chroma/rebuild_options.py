@@ -4,8 +4,10 @@
 usage: rebuild_options.py fill DIR MODEL       with Chroma: makes the collections
        rebuild_options.py more DIR MODEL       300 more records in each
        rebuild_options.py modify DIR MODEL     changes a parameter in the way of 1.x
+       rebuild_options.py misread DIR MODEL    makes 1.x take the normalised vectors of a collection for those of l2 (FORMAT 5)
        rebuild_options.py check DIR MODEL      parameters, metadata, embeddings, distances
        rebuild_options.py operate DIR MNT MODEL VERSION     without Chroma: rebuilds through the mount
+       rebuild_options.py mend DIR MNT MODEL VERSION SPACE  … what is misread
 
 MODEL says of each collection which vectors were given to Chroma, and which parameters it has by what was asked for; nothing in it comes from files of Chroma's.
 """
@@ -53,6 +55,7 @@ def collections():
     result["there-and-back"] = (dict(MADE, space="ip"), [{"space": "cosine"}, {"space": "l2", "m": 9}, {"space": "ip", "m": 6}])
     # Only one of the two that must fit together stands in the user's metadata.
     result["pair"] = ({"sync_threshold": 1000}, [{"batch_size": 30, "sync_threshold": 50}])
+    result["misread"] = (dict(MADE, space="cosine"), [])
     result["untouched"] = (dict(MADE, space="cosine"), [{}])
     return result
 
@@ -129,6 +132,18 @@ def modify(directory, path):
         if record["asked"]:
             client.get_collection(name, embedding_function=None).modify(configuration={"hnsw": {"ef_search": 444}})
             record["modified"] = {"ef_search": 444}
+    save(path, model)
+
+
+def misread(directory, path):
+    import truth
+    client, model = truth.open_client(directory), load(path)
+    collection, record = client.get_collection("misread", embedding_function=None), model["misread"]
+    collection.modify(configuration={"hnsw": {"ef_search": 444}})
+    record.update(given={}, modified={"ef_search": 444})
+    collection = truth.open_client(directory).get_collection("misread", embedding_function=None)
+    if collection.configuration_json["hnsw"]["space"] != "l2":
+        fail("modify() has not changed the space")
     save(path, model)
 
 
@@ -263,10 +278,10 @@ class Mount:
             fail("%s: '%s' is refused: %s" % (name, line, self.sentence()))
         return self.result(name)["collections"][0]["rebuild"]
 
-    def refused(self, name, line, words=""):
+    def refused(self, name, line, words="", expected=errno.EINVAL):
         before = state(self.directory)
         found = self.write(name, line)
-        if found != errno.EINVAL:
+        if found != expected:
             fail("%s: '%s' gives errno %d" % (name, line, found))
         if words not in self.sentence() or len(self.sentence()) < 20:
             fail("%s: '%s' is refused with: %s" % (name, line, self.sentence()))
@@ -410,8 +425,20 @@ def operate(directory, mount_path, path, version):
     save(path, model)
 
 
+def mend(directory, mount_path, path, version, space):
+    """The originals are there, and would not be any more without being asked for."""
+    model = load(path)
+    mount = Mount(directory, mount_path, model, tuple(map(int, version.split("."))))
+    for line in ("1", "m=20", "dry_run=1"):
+        mount.refused("misread", line, "space=cosine", errno.EILSEQ)
+    rebuild(mount, "misread", {"space": space})
+    if space == "l2":
+        model["misread"]["asked"] = {}  # it is what 1.x has taken it for
+    save(path, model)
+
+
 def main():
-    commands = {"fill": fill, "more": more, "modify": modify, "check": check, "operate": operate}
+    commands = {"fill": fill, "more": more, "modify": modify, "misread": misread, "check": check, "operate": operate, "mend": mend}
     if len(sys.argv) < 4 or sys.argv[1] not in commands:
         sys.exit(__doc__)
     commands[sys.argv[1]](*sys.argv[2:])

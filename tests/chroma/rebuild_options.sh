@@ -56,3 +56,18 @@ esac
 for release in $(later "$LAST"); do
     options "$release" check "$DIR" "$MODEL"
 done
+case $FIRST-$LAST in
+0.*-1.*)
+    options "$LAST" misread "$DIR" "$MODEL"
+    find "$DIR" -exec touch -d '-1 hour' {} +
+    for space in cosine l2; do
+        rm -rf "$WORK/mended"
+        cp -a "$DIR" "$WORK/mended"
+        cp "$MODEL" "$MODEL.$space"
+        mount_dir "$WORK/mended" "$MNT"
+        python3 "$CHROMAFS_CHROMA/rebuild_options.py" mend "$WORK/mended" "$MNT" "$MODEL.$space" "$LAST" "$space" >&2
+        unmount
+        options "$LAST" check "$WORK/mended" "$MODEL.$space"
+    done
+    ;;
+esac

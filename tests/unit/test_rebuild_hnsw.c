@@ -244,6 +244,20 @@ static void make_index(uint64_t count, uint64_t deleted)
         index_dir_make(d.sql.fd, id, &(struct index_dir){ .count = count, .deleted = deleted });
 }
 
+/* Of a record of the index, which has M 16. */
+static void replace_vector(unsigned record, const float vector[INDEX_DIR_DIMENSION])
+{
+        char id[37], path[96];
+        const size_t size = 4 * INDEX_DIR_DIMENSION, offset = 8 * 16 + 4;
+        vector_id(id);
+        (void) snprintf(path, sizeof(path), "%s/data_level0.bin", id);
+        int fd = openat(d.sql.fd, path, O_WRONLY | O_CLOEXEC);
+        assert_true(fd >= 0);
+        assert_int_equal(pwrite(fd, vector, size, (off_t) (record * (offset + size + 8) + offset)), (ssize_t) size);
+        (void) close(fd);
+        index_dir_age(d.sql.fd, id, 3600);
+}
+
 /* Ends behind that many records, in the middle of the next one. */
 static void cut_records(unsigned records)
 {
@@ -411,6 +425,52 @@ static void test_options_that_are_none(void **state)
         json_object_put(run_with("", NULL, &(struct operation_sink){ .context = NULL }, -EINVAL, &e));
         assert_non_null(strstr(e.text, "one collection"));
         assert_unchanged(&before);
+}
+
+/* As modify() of 1.x leaves a collection of cosine that 0.x made: another space is stored over what the metadata says (FORMAT 5). */
+static void misread(void)
+{
+        json_object_put(run("threads=1 space=cosine ef_search=444")); /* the defaults would not count */
+        sql_dir_exec(&d.sql, "INSERT INTO segment_metadata (segment_id, key, str_value)"
+                             " SELECT id, 'hnsw:space', 'cosine' FROM segments WHERE scope = 'VECTOR'");
+        sql_dir_exec(&d.sql, "UPDATE collections SET config_json_str = replace(config_json_str, '\"cosine\"', '\"l2\"'),"
+                             " schema_str = replace(schema_str, '\"cosine\"', '\"l2\"')");
+}
+
+static void test_misread_space(void **state)
+{
+        (void) state;
+        make_settled();
+        misread();
+        uint64_t norms = file_hash("length.bin"), records = file_hash("data_level0.bin");
+        struct snapshot before = snapshot_of();
+        json_object_put(fails("", EILSEQ, "space=cosine, which mends that"));
+        json_object_put(fails("m=8", EILSEQ, "the stored configuration says l2"));
+        assert_unchanged(&before);
+        struct json_object *result = run("threads=1 space=cosine");
+        assert_parameter(result, "space", "l2", "cosine");
+        assert_int_equal(result_number(rebuilt(result), "kept"), 4);
+        assert_int_equal(json_object_array_length(json_object_object_get(rebuilt(result), "damage")), 0);
+        json_object_put(result);
+        assert_int_equal(file_hash("length.bin"), norms);
+        assert_int_equal(file_hash("data_level0.bin"), records);
+}
+
+/* One that was added as l2 since: nothing says then which of the others were normalised. */
+static void test_misread_and_added_to(void **state)
+{
+        (void) state;
+        static const float vector[INDEX_DIR_DIMENSION] = { 5 };
+        make_settled();
+        misread();
+        replace_vector(2, vector);
+        struct json_object *result = run("threads=1 space=cosine"), *damage = json_object_object_get(rebuilt(result), "damage");
+        assert_int_equal(result_number(rebuilt(result), "kept"), 4);
+        assert_int_equal(json_object_array_length(damage), 1);
+        assert_non_null(strstr(json_object_get_string(json_object_array_get_idx(damage, 0)), "all are kept as they are"));
+        json_object_put(result);
+        assert_index(4, 16);
+        json_object_put(run("m=8"));
 }
 
 /* --- what changes nothing --- */
@@ -771,6 +831,8 @@ int main(void)
                 ROWS(test_keep_nothing),
                 ROWS(test_options),
                 ROWS(test_options_of_a_version),
+                ROW(test_misread_space, CLEAN_RUST),
+                ROW(test_misread_and_added_to, CLEAN_RUST),
                 ROWS(test_options_that_are_none),
                 ROWS(test_dry_run),
                 ROWS(test_lost_records_refuse),
