@@ -1,5 +1,5 @@
 /*
- * JSON values out of bytes and doubles, and JSON text in.
+ * JSON values out of bytes and doubles.
  *
  * json-c prints a string's bytes as they are, so that a byte that is no UTF-8 would make the document invalid. A text that holds one
  * therefore carries its own serializer, which prints the escaped form made here: U+DC80 to U+DCFF stand for the bytes 0x80 to 0xff, as in
@@ -19,7 +19,6 @@
 #include <string.h>
 #include <json-c/printbuf.h>
 
-#include "ops/cleanup.h"
 #include "ops/json_escape.h"
 
 /* The serializer of strings whose printed form is their userdata. */
@@ -162,57 +161,4 @@ char *json_format_double(double d, char buffer[32])
                 format_finite(fabs(d), plain);
         (void) snprintf(buffer, 32, "%s%.30s", !isnan(d) && signbit(d) ? "-" : "", isnan(d) ? "nan" : plain);
         return buffer;
-}
-
-static void json_tokener_cleanup(struct json_tokener **tokener)
-{
-        if (*tokener != NULL)
-                json_tokener_free(*tokener);
-}
-
-/* json-c takes a key in single quotes even when it is strict, and no other reader does. */
-static bool has_single_quotes(const char *bytes, size_t len)
-{
-        bool quoted = false;
-        if (memchr(bytes, '\'', len) == NULL)
-                return false;
-        for (size_t i = 0; i < len; i++) {
-                if (!quoted && bytes[i] == '\'')
-                        return true;
-                if (bytes[i] == '"')
-                        quoted = !quoted;
-                else if (quoted && bytes[i] == '\\')
-                        i++;
-        }
-        return false;
-}
-
-int json_parse(const char *bytes, size_t len, struct json_object **ret_object, struct error *e)
-{
-        if (len > JSON_SIZE_MAX)
-                return error_set(e, EILSEQ, "JSON of %zu bytes is larger than %u", len, JSON_SIZE_MAX);
-        CLEANUP(json_tokener)
-        struct json_tokener *tokener = json_tokener_new_ex(JSON_DEPTH_MAX);
-        if (tokener == NULL)
-                return error_set(e, ENOMEM, "no memory to parse JSON");
-        json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-        errno = 0; /* json-c has no code of its own for a lack of memory */
-        struct json_object *object = json_tokener_parse_ex(tokener, bytes, (int) len);
-        size_t end = json_tokener_get_parse_end(tokener);
-        /* A number at the end of the input could go on: a NUL tells the parser that it does not. */
-        if (json_tokener_get_error(tokener) == json_tokener_continue && end == len)
-                object = json_tokener_parse_ex(tokener, "", 1);
-        enum json_tokener_error failure = json_tokener_get_error(tokener);
-        bool is_whole = failure == json_tokener_success && end == len;
-        if (is_whole && !has_single_quotes(bytes, len)) {
-                *ret_object = object;
-                return 0;
-        }
-        json_object_put(object);
-        if (is_whole)
-                return error_set(e, EILSEQ, "no JSON: a key is in single quotes");
-        if (errno == ENOMEM)
-                return error_set(e, ENOMEM, "no memory to parse JSON");
-        const char *why = failure == json_tokener_success ? "something follows the value" : json_tokener_error_desc(failure);
-        return error_set(e, EILSEQ, "no JSON: %s at byte %zu of %zu", why, end, len);
 }

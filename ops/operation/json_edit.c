@@ -13,7 +13,7 @@
 
 #include "ops/cleanup.h"
 #include "ops/json.h"
-#include "ops/operation/json_check.h"
+#include "ops/json_check.h"
 
 static int odd(const struct json_edit *edit, const char *what, struct error *e)
 {

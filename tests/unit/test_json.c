@@ -132,9 +132,8 @@ static void test_render(void **state)
 static void test_parse_good(void **state)
 {
         (void) state;
-        static const char *const good[] = {
-                "123", " {\"a\": 1}\n", "\"x\"", "true", "-1.5e3", "NaN", "[NaN, -Infinity]", "99999999999999999999"
-        };
+        static const char *const good[] = { "123",    " {\"a\": 1}\n",        "\"x\"",        "true",
+                                            "-1.5e3", "99999999999999999999", "[\"\\u0000\"]" };
         for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
                 json_object_put(parsed(good[i]));
         json_object_put(parsed("{\"'a'\":\"\\\"'\\\\\"}"));
@@ -157,10 +156,29 @@ static void check_bad(const char *bytes, size_t len)
 static void test_parse_bad(void **state)
 {
         (void) state;
-        static const char *const bad[] = { "",           " ",         "{",        "[1,2",    "[1,]",
-                                           "{\"a\":1,}", "{\"a\" 1}", "[1] x",    "1 2",     "tru",
-                                           "\"x",        "01",        "/* c */1", "\"\\q\"", "nope",
-                                           "[1][2]",     "}",         "-",        "{'a':1}", "{\"a'\":{\"\\\"\":1,'\"':2}}" };
+        static const char *const bad[] = { "",
+                                           " ",
+                                           "{",
+                                           "[1,2",
+                                           "[1,]",
+                                           "{\"a\":1,}",
+                                           "{\"a\" 1}",
+                                           "[1] x",
+                                           "1 2",
+                                           "tru",
+                                           "\"x",
+                                           "01",
+                                           "/* c */1",
+                                           "\"\\q\"",
+                                           "nope",
+                                           "[1][2]",
+                                           "}",
+                                           "-",
+                                           "{'a':1}",
+                                           "NaN",
+                                           "[-Infinity]",
+                                           "{\"\\u0000\":1}",
+                                           "{\"a'\":{\"\\\"\":1,'\"':2}}" };
         for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
                 check_bad(bad[i], strlen(bad[i]));
         check_bad("[1]\0", 4);

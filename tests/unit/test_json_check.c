@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "ops/json.h"
-#include "ops/operation/json_check.h"
+#include "ops/json_check.h"
 
 static int check(const char *bytes, size_t len)
 {

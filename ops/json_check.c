@@ -1,7 +1,7 @@
 /*
  * One pass, a bit for each level that is open: an object or an array. A value's end says by that bit what may follow.
  */
-#include "ops/operation/json_check.h"
+#include "ops/json_check.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /*
  * Whether a text is JSON (RFC 8259), found out without memory: what is written must not depend on a parser that loses members, or ends the process, when there is none (json-c does both).
  */
-#ifndef OPS_OPERATION_JSON_CHECK_H
-#define OPS_OPERATION_JSON_CHECK_H
+#ifndef OPS_JSON_CHECK_H
+#define OPS_JSON_CHECK_H
 
 #include "ops/error.h"
 #include "ops/text.h"
