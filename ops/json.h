@@ -31,8 +31,8 @@ int json_add(struct json_object *object, const char *key, struct json_object *va
 /* Writes d's shortest form, as Python's repr() does ("nan", "inf" included), into buffer (at least 32 bytes) and returns it. */
 char *json_format_double(double d, char buffer[32]);
 
-/* Parses one JSON value of `len` bytes (RFC 8259). *ret_object is the caller's (NULL for JSON null); of equal keys the last one counts; a number keeps its digits where it is no integer of 64 bits. -EILSEQ when it is none, too deep or too
-   large, or a key has a NUL; -ENOMEM: never is anything left out. */
+/* Parses one JSON value of `len` bytes (RFC 8259). *ret_object is the caller's (NULL for JSON null); of equal keys the last one counts; an integer beyond those of 64 bits is the last of them, and a double keeps its digits. A NUL in a key becomes U+001A. -EILSEQ when
+   it is none, too deep or too large; -ENOMEM: never is anything left out. */
 int json_parse(const char *bytes, size_t len, struct json_object **ret_object, struct error *e);
 
 /* The document as the mount shows it: indented by two spaces, one trailing newline. *ret_text is the caller's. 0 or -ENOMEM. */

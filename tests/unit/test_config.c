@@ -379,7 +379,7 @@ static const struct bad bads[] = {
         { { RS, { { 0 } }, HNSW("\"sync_threshold\":1"), NULL }, "sync_threshold is 1" },
         { { RS, { { 0 } }, HNSW("\"resize_factor\":\"1\""), NULL }, "resize_factor is no number" },
         { { RS, { { 0 } }, HNSW("\"resize_factor\":1e999"), NULL }, "resize_factor is no finite" },
-        { { RS, { { 0 } }, HNSW("\"resize_factor\":NaN"), NULL }, "resize_factor is no finite" },
+        { { RS, { { 0 } }, HNSW("\"resize_factor\":NaN"), NULL }, "no JSON" },
         { { RS, { { 0 } }, HNSW("\"M\":16"), NULL }, "M is no parameter" },
         { { RS_SCHEMA, { { 0 } }, "{", SCHEMA(INDEX(IP), INDEX(IP)) }, "config_json_str" },
         { { RS_SCHEMA, { { 0 } }, EMPTY, "x" }, "schema_str" },
