@@ -49,7 +49,9 @@ int commit_plan_vector(struct commit_plan *plan, struct db *db)
                 r = commit_vector_is_borne_out(plan->vector, db, &is_borne_out, e);
         if (r == 0 && !is_borne_out)
                 r = plan_above_position(plan, db);
-        if (r == 0 && (r = commit_vector_check_gone(plan->vector, db, e)) == -EILSEQ)
+        if (r == 0)
+                r = commit_vector_check_gone(plan->vector, db, e);
+        if (r == -EILSEQ)
                 plan->cure = "rebuild-hnsw";
         return r;
 }

@@ -276,6 +276,20 @@ static void test_damage_leaves_one_alone(void **state)
         assert_int_equal(position_of("METADATA", 1), 4);
 }
 
+/* Which shows only when the index is loaded. */
+static void test_damage_of_links(void **state)
+{
+        (void) state;
+        static const char many[] = "\xff\xff\xff\xff";
+        make_work(1, 4);
+        clean_dir_patch(&d, 1, "data_level0.bin", 0, many, 4);
+        struct json_object *result = run(""), *one = result_collection(result, 1);
+        assert_string_equal(text_of_key(one, "status"), "left");
+        assert_string_equal(text_of_key(one, "cure"), "rebuild-hnsw");
+        json_object_put(result);
+        assert_int_equal(position_of("METADATA", 1), 4);
+}
+
 /* A document has nowhere to go. */
 static void test_full_text_table_that_is_missing(void **state)
 {
@@ -490,6 +504,7 @@ int main(void)
                 ROWS(test_dry_run),
                 ROWS(test_records_that_are_applied_already),
                 ROWS(test_damage_leaves_one_alone),
+                ROWS(test_damage_of_links),
                 ROWS(test_full_text_table_that_is_missing),
                 ROWS(test_rows_that_cannot_be_applied),
                 ROWS(test_collection_without_an_index),
