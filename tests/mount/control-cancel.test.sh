@@ -11,10 +11,8 @@ ROWS=1000000
 
 begin() {
     start_writer clean "${1-1}"
-    wait_until is_running clean
+    wait_until has_started clean
 }
-
-has_started() { case $(status .running.phase) in null | preparing) return 1 ;; esac }
 
 is_idle() { [ "$(status .running)" = null ]; }
 
@@ -59,7 +57,7 @@ python3 -c "
 with open('$MNT/clean', 'w') as f:
     f.write('1\n')" 2>python.err &
 WRITER=$!
-wait_until has_started # before that it would not be in the history
+wait_until has_started clean
 runs=$(wc -l <"$MNT/history.jsonl")
 put "$MNT/cancel" 1
 status=0
@@ -86,7 +84,7 @@ mkfifo keys
 env --default-signal=INT,QUIT script -qec "bash -c 'echo 1 > \"$MNT/clean\"'" terminal <keys >/dev/null 2>&1 &
 SCRIPT=$!
 exec 5>keys
-wait_until is_running clean
+wait_until has_started clean
 printf '\003' >&5
 wait "$SCRIPT" || :
 exec 5>&-

@@ -359,8 +359,7 @@ ended() {
     # shellcheck disable=SC2317  # it is called by its name
     is_cleaning() {
         own=$(find "$TMPDIR" -maxdepth 2 -path '*/chromafs-maintain.*/mnt')
-        [ -n "$own" ] && is_running clean "$own" || return 1
-        case $(status .running.phase "$own") in null | preparing) return 1 ;; esac
+        [ -n "$own" ] && has_started clean "$own"
     }
     wait_until is_cleaning
     kill "$run"

@@ -22,7 +22,7 @@ start() {
 # is_cleaning: in the mount that the run has made, and so far that the history will have it
 is_cleaning() {
     own=$(find "$TMPDIR" -maxdepth 2 -path '*/chromafs-maintain.*/mnt')
-    [ -n "$own" ] && is_running clean "$own" && [ "$(status .running.phase "$own")" != preparing ]
+    [ -n "$own" ] && has_started clean "$own"
 }
 
 # assert_old WHAT: nothing runs or is left, and the directory is as it was

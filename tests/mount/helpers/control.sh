@@ -39,6 +39,12 @@ status() { jq -r "$1" "${2:-$MNT}/status.json"; }
 
 is_running() { [ "$(status .running.operation "${2:-$MNT}")" = "$1" ]; }
 
+# has_started OPERATION [MNT]: so far that the history will have it, however it ends
+has_started() {
+    is_running "$@" || return 1
+    case $(status .running.phase "${2:-$MNT}") in null | preparing) return 1 ;; esac
+}
+
 # assert_said TEXT [MNT]: last_error is one line, which has it
 assert_said() {
     assert_eq 1 "$(wc -l <"${2:-$MNT}/last_error")" 'lines of last_error'
