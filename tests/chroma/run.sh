@@ -44,8 +44,8 @@ rotating() {
 
 # script: its subjects
 tests() {
-    echo "live: 0.6.3 1.5.9"
-    echo "wal_live: 0.6.3 1.5.9"
+    echo "live: $(rotating 1 0.6.3 1.5.9)"
+    echo "wal_live: $(rotating 1 1.5.9 0.6.3)"
     echo "operations_live: 0.6.3 1.5.9"
     echo "maintain: 0.6.3 1.5.9"
     # shellcheck disable=SC2086  # lists of words
@@ -69,10 +69,10 @@ tests() {
     echo "commit_upgrade: 1.5.9"
     echo "commit_emptied: 0.4.24 0.6.3 1.5.9"
     # shellcheck disable=SC2086  # lists of words
-    echo "rebuild_options: $(rotating 4 $VERSIONS 0.4.3-0.6.3 0.4.24-1.5.9)"
+    echo "rebuild_options: $(rotating 3 $VERSIONS 0.4.3-0.6.3 0.4.24-1.5.9)"
     echo "commit: $(some_fixtures 4)"
     # shellcheck disable=SC2086  # lists of words
-    echo "rebuild_damage: $(rotating 2 $GENERATIONS)"
+    echo "rebuild_damage: $(rotating 1 $GENERATIONS)"
 }
 
 give_up() {
@@ -98,7 +98,7 @@ tell_share() {
     done
     echo "share of journal: $KILLS of $ALL_KILLS kills"
     echo "share of recall: $([ -n "${FULL-}" ] && echo 2 || echo 1) of 2 sets of vectors"
-    for script in erase rebuild_options rebuild_damage; do
+    for script in live wal_live erase rebuild_options rebuild_damage; do
         subjects=$(tests | sed -n "s/^$script: //p")
         all=$(WHOLE=1 tests | sed -n "s/^$script: //p" | wc -w)
         echo "share of $script: $(echo "$subjects" | wc -w) of $all subjects: $subjects"
