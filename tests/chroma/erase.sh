@@ -72,7 +72,14 @@ wait "$holder" || fail 'the live Chroma failed'
 note 'erased'
 answers answers.before
 erase
-assert_eq '0 ' "$STATUS $(cat err)" 'status and errors'
+assert_eq 0 "$STATUS" "status: $(cat err)"
+# A text that was nowhere before is told, and no other one.
+grep -v 'stands nowhere in .*: that it does not afterwards proves nothing$' err >errors || :
+assert_eq '' "$(cat errors)" 'errors'
+case $SUBJECT in
+0.5.23 | 0.6.3) ;; # they purge the log at once, by a SQLite that overwrites
+*) assert_eq '' "$(cat err)" 'texts that were nowhere' ;;
+esac
 assert_contains out 'found in no file of '
 step scan "$DIR" "$SECRETS" >after
 assert_eq '' "$(cat after)" 'files that still have something of the deleted records'
