@@ -61,10 +61,10 @@ all_operations() {
 # other_metadata: the user's own keys in the metadata, which follow what is set
 other_metadata() {
     case $version in
-    0.*) python_only='"hnsw:num_threads": 3, "hnsw:batch_size": 3,' ;;
+    0.*) python_only='"hnsw:num_threads": 3, "hnsw:batch_size": 3, "hnsw:resize_factor": 1.75,' ;;
     *) python_only= ;;
     esac
-    echo "{$python_only \"hnsw:search_ef\": 150, \"hnsw:resize_factor\": 1.75, \"hnsw:sync_threshold\": 11}"
+    echo "{$python_only \"hnsw:search_ef\": 150, \"hnsw:sync_threshold\": 11}"
 }
 
 # unconfigured FILE METADATA: the same answers without the settings, and with those keys of metadata where they are. Vectors that a smaller batch_size has moved
