@@ -92,8 +92,6 @@ static int stage(struct commit_plan *plan, struct db *db, struct commit_switch *
         if (r == 0)
                 r = commit_vector_build(plan->vector, op, db, commit_switch_fd(s), (uint64_t) commit_plan_vector_target(plan),
                                         session->threads);
-        if (r == -EILSEQ) /* of the old one, which is read only now */
-                plan->cure = "rebuild-hnsw";
         if (r == 0)
                 r = operation_progress(op, "placing", 0, 0);
         if (r == 0)

@@ -114,10 +114,9 @@ static int read_positions(struct commit_plan *plan)
                 index_summary_read_all(op->dirfd, vector->id.bytes, operation_is_cancelled, op, &summary, &metadata_read);
         (void) index_metadata_free(metadata_read);
         if (summary.damage.code != 0) {
-                int damage = commit_index_damage(op, vector->id.bytes, &summary.damage);
+                int damage = commit_index_damage(op, vector->id.bytes, &summary.damage, &plan->cure);
                 if (damage == -EILSEQ && plan->session->rebuild != NULL)
                         return take_positions(plan, false, 0, INDEX_INCOMPLETE);
-                plan->cure = damage == -EILSEQ ? "rebuild-hnsw" : NULL;
                 return damage;
         }
         bool has_position = vector_position(vector, &summary, &position);
@@ -307,11 +306,9 @@ int commit_plan_begin_vector(struct commit_plan *plan, bool trusts_position, con
                                              .trusts_position = trusts_position,
                                              .before = before,
                                              .has_position = plan->has_vector_position,
-                                             .position = (uint64_t) plan->vector_position };
-        int r = commit_vector_begin(op, &start, &plan->vector);
-        if (r == -EILSEQ && plan->session->rebuild == NULL)
-                plan->cure = "rebuild-hnsw";
-        return r;
+                                             .position = (uint64_t) plan->vector_position,
+                                             .cure = &plan->cure };
+        return commit_vector_begin(op, &start, &plan->vector);
 }
 
 static const struct commit_runs no_rows;

@@ -2,8 +2,6 @@
  * Rows up to the positions are looked at again for what Chroma lost of them. Where it never applied them (FORMAT R1: the log was emptied, and numbers below the positions were handed out again), they
  * are not there for it, and must not be for us: half of them, their vectors, would be worse than nothing. A deleted vector of a record that is there can't be had back.
  */
-#include <errno.h>
-
 #include "ops/commit/plan.h"
 
 struct gathering {
@@ -49,9 +47,5 @@ int commit_plan_vector(struct commit_plan *plan, struct db *db)
                 r = commit_vector_is_borne_out(plan->vector, db, &is_borne_out, e);
         if (r == 0 && !is_borne_out)
                 r = plan_above_position(plan, db);
-        if (r == 0)
-                r = commit_vector_check_gone(plan->vector, db, e);
-        if (r == -EILSEQ)
-                plan->cure = "rebuild-hnsw";
-        return r;
+        return r < 0 ? r : commit_vector_check_gone(plan->vector, db, e);
 }

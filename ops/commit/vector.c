@@ -16,7 +16,7 @@ static bool is_of_machine(int code)
                code == -EACCES || code == -EPERM || code == -ENOSPC;
 }
 
-int commit_index_damage(struct operation *op, const char *segment_id, const struct error *found)
+int commit_index_damage(struct operation *op, const char *segment_id, const struct error *found, const char **ret_cure)
 {
         struct error *e = &op->error;
         if (is_of_machine(found->code))
@@ -24,6 +24,8 @@ int commit_index_damage(struct operation *op, const char *segment_id, const stru
         struct index_stamps now = index_stamps_read(op->dirfd, segment_id);
         if (index_stamps_young(&now))
                 return error_set(e, EAGAIN, "the index of segment %s is being written: %s", segment_id, found->text);
+        if (ret_cure != NULL)
+                *ret_cure = "rebuild-hnsw";
         return error_set(e, EILSEQ, "the index of segment %s is damaged, rebuild-hnsw makes it anew: %s", segment_id, found->text);
 }
 
@@ -31,7 +33,7 @@ int commit_vector_damage(const struct commit_vector *v, int code, const struct e
 {
         struct error told = *found;
         told.code = code;
-        int r = commit_index_damage(v->op, commit_segment_id(v), &told);
+        int r = commit_index_damage(v->op, commit_segment_id(v), &told, v->start.cure);
         if (e != &v->op->error)
                 *e = v->op->error;
         return r;

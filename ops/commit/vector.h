@@ -34,6 +34,8 @@ struct commit_vector_start {
         bool space_given;   /* of a rebuild: somebody has said which space the new index shall have */
         bool has_position; /* of the vector segment: rows up to it are applied, but for what the index is seen to have lost (FORMAT 6.5) */
         uint64_t position;
+        const char **
+                cure; /* NULL, or where the control is named that mends the index, once it is found to be damaged: what is in its files shows as late as when it is loaded */
 };
 
 /* Reads the pickle and the stamps of the old index; its records are not read yet. -EILSEQ with the cure (rebuild-hnsw) when it is damaged; -EAGAIN while it is written; -EOPNOTSUPP for
@@ -41,8 +43,8 @@ struct commit_vector_start {
    it. */
 int commit_vector_begin(struct operation *op, const struct commit_vector_start *start, struct commit_vector **ret);
 
-/* A failure in terms of a segment's index, in op->error: -EAGAIN while it is written, what is the machine's as it is, all else -EILSEQ with the cure. */
-int commit_index_damage(struct operation *op, const char *segment_id, const struct error *found);
+/* A failure in terms of a segment's index, in op->error: -EAGAIN while it is written, what is the machine's as it is, all else -EILSEQ, with the control that mends it in *ret_cure, unless that is NULL. */
+int commit_index_damage(struct operation *op, const char *segment_id, const struct error *found, const char **ret_cure);
 
 /* Rows in the order of seq_id, those at or below the position as well: they are held against the index at the end, where the log still has them. Nothing that the row points to is
    kept. -EINVAL for a vector when there is no dimension. */
