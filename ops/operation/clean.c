@@ -21,8 +21,7 @@ static const struct option_spec options[] = {
           .type = OPTION_FLAG,
           .by_default = "1",
           .help = "give the room back to the file system; 1, said so, also writes a file anew that has none to give back; 0 leaves "
-                  "the file "
-                  "as large as it is" },
+                  "the file as large as it is" },
         { .name = NULL },
 };
 
