@@ -101,6 +101,15 @@ static const char *const no_records[] = {
         NULL,
 };
 
+/* As modify() of 1.x leaves a collection of cosine that 0.x made. */
+static const char *const misread_space[] = {
+        ("UPDATE collections SET schema_str = NULL, config_json_str = '{\"vector_index\": {\"hnsw\": {\"space\": \"l2\", "
+         "\"ef_construction\": 100, "
+         "\"ef_search\": 444, \"max_neighbors\": 16, \"resize_factor\": 1.2, \"sync_threshold\": 1000}}, \"embedding_function\": "
+         "null}'"),
+        NULL,
+};
+
 /* A vector of another length, one without an encoding, and an operation that there is not. */
 static const char *const bad_rows[] = {
         "INSERT INTO embeddings_queue(seq_id, created_at, operation, topic, id, vector, encoding, metadata) "
@@ -279,6 +288,13 @@ const struct scenario scenarios[] = {
           .line = "threads=1 space=l2 m=8 ef_search=50",
           .fixture = PYTHON,
           .keep = "'space.cosine'",
+          .in_collection = "space.cosine" },
+        { .name = "rebuild-misread",
+          .operation = "rebuild-hnsw",
+          .line = "threads=1 space=cosine",
+          .fixture = "chroma-0.4.24-upgraded-1.5.9",
+          .keep = "'space.cosine'",
+          .sql = misread_space,
           .in_collection = "space.cosine" },
         { .name = "rebuild-log",
           .operation = "rebuild-hnsw",
